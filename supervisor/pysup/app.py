@@ -1,0 +1,353 @@
+"""App: what a user asks for, as one frozen value that is valid once it exists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal
+
+from pysup import check
+from pysup.errors import SpecError
+
+PER_CORE: Literal["per-core"] = "per-core"
+
+Instances = int | Literal["per-core"]
+
+
+class Restart(StrEnum):
+    """When systemd starts an instance again after it ended: systemd.service(5), ``Restart=``."""
+
+    ALWAYS = "always"
+    ON_SUCCESS = "on-success"
+    ON_FAILURE = "on-failure"
+    ON_ABNORMAL = "on-abnormal"
+    ON_ABORT = "on-abort"
+    ON_WATCHDOG = "on-watchdog"
+    NO = "no"
+
+
+class KillMode(StrEnum):
+    """Whom a stop reaches: systemd.kill(5), ``KillMode=``."""
+
+    CONTROL_GROUP = "control-group"
+    MIXED = "mixed"
+    PROCESS = "process"
+
+
+class Placement(StrEnum):
+    """Which CPUs an instance may run on."""
+
+    NONE = "none"
+    CORE = "core"
+
+
+class ReadyWhen(StrEnum):
+    """What makes an instance count as started."""
+
+    EXEC = "exec"
+    NOTIFY = "notify"
+    TCP = "tcp"
+    HTTP = "http"
+    SECONDS = "seconds"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """The condition under which an instance is ``active``, and how long it may take.
+
+    ``port`` None means the instance's own PORT. In ``url``, ``{port}`` stands for that port. ``statuses`` are the
+    HTTP status codes that count; empty means 200 to 399. ``seconds`` is how long it must survive.
+    """
+
+    when: ReadyWhen = ReadyWhen.EXEC
+    host: str = "127.0.0.1"
+    port: int | None = None
+    url: str = ""
+    statuses: tuple[int, ...] = ()
+    seconds: float = 0.5
+    timeout: float = 90.0
+
+    def __post_init__(self) -> None:
+        _set(self, when=check.choice(ReadyWhen, self.when, "ready"))
+        check.positive(self.timeout, "ready.timeout")
+        check.positive(self.seconds, "ready.seconds")
+        check.line(self.host, "ready.host")
+        if self.port is not None:
+            check.port(self.port, "ready.port")
+        if self.when is ReadyWhen.HTTP:
+            check.http_url(self.url, "ready.url")
+        for status in self.statuses:
+            check.between(status, 100, 599, "ready.statuses")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one instance may use; None is no limit of ours.
+
+    Memory in bytes; ``cpu_quota`` in CPUs (1.5 is one and a half); weights 1 to 10000, 100 is the normal share.
+    """
+
+    memory_max: int | None = None
+    memory_high: int | None = None
+    cpu_quota: float | None = None
+    cpu_weight: int | None = None
+    io_weight: int | None = None
+    tasks_max: int | None = None
+    nofile: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("memory_max", "memory_high", "tasks_max", "nofile", "cpu_quota"):
+            value = getattr(self, name)
+            if value is not None:
+                check.positive(value, f"limits.{name}")
+        for name in ("cpu_weight", "io_weight"):
+            value = getattr(self, name)
+            if value is not None:
+                check.between(value, 1, 10000, f"limits.{name}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """Where output goes.
+
+    ``output`` and ``error`` are ``journal``, ``null`` or the absolute path of a file that is appended to (``{instance}``
+    in it stands for the instance's number). ``rate_limit`` is how many lines per 30 s journald keeps, 0 keeps all.
+    """
+
+    output: str = "journal"
+    error: str = "journal"
+    rate_limit: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in (("log.output", self.output), ("log.error", self.error)):
+            if value not in ("journal", "null"):
+                check.path(value, name)
+        check.between(self.rate_limit, 0, 2**31 - 1, "log.rate_limit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """What a user asks for: a command, how many of it, and the conditions it lives under.
+
+    Raises SpecError, with the field, the value and the remedy, if it could not be what the user means.
+
+    ``command`` is the argument vector; with ``interpreter`` (itself a vector) that comes first. Times are seconds.
+    ``instances`` is a number or ``PER_CORE``: one per CPU that the caller may run on, each on its own; ``reserve``
+    leaves that many CPUs free (the first ones), or just those CPU numbers; ``physical`` counts cores, not threads.
+    ``restart_limit`` starts within ``restart_window`` seconds, then systemd gives up; 0 never gives up.
+    ``wants``, ``requires`` and ``after`` name other apps, or units (with their suffix); all three order.
+    ``unit`` and ``service`` are extra directives, as they would stand in those sections.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    interpreter: tuple[str, ...] = ()
+    namespace: str = ""
+    description: str = ""
+    cwd: str = "/"
+
+    instances: Instances = 1
+    placement: Placement = Placement.NONE
+    reserve: int | tuple[int, ...] = 0
+    physical: bool = False
+    port: int | None = None
+
+    env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    env_files: tuple[str, ...] = ()
+    user: str = ""
+    group: str = ""
+
+    restart: Restart = Restart.ALWAYS
+    restart_delay: float = 0.1
+    restart_limit: int = 16
+    restart_window: float = 60.0
+    stop_exit_codes: tuple[int, ...] = ()
+    stop_signal: str = "SIGTERM"
+    stop_timeout: float = 10.0
+    kill_mode: KillMode = KillMode.CONTROL_GROUP
+
+    limits: Limits = Limits()
+    nice: int | None = None
+    ready: Ready = Ready()
+    log: Log = Log()
+
+    wants: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    unit: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    service: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        self._freeze()
+        self._check_identity()
+        self._check_command()
+        self._check_numbers()
+        self._check_environment()
+        self._check_ready_port()
+        for name in ("wants", "requires", "after"):
+            for value in getattr(self, name):
+                check.dependency(value, name)
+        for name in ("unit", "service"):
+            for key, values in getattr(self, name).items():
+                check.directive(key, values, name)
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The whole argument vector that is executed."""
+        return self.interpreter + self.command
+
+    @property
+    def is_per_core(self) -> bool:
+        """Whether each instance has a CPU of its own."""
+        return self.instances == PER_CORE or self.placement is Placement.CORE
+
+    def _freeze(self) -> None:
+        for name in ("command", "interpreter", "env_files", "wants", "requires", "after", "stop_exit_codes"):
+            _set(self, **{name: _vector(getattr(self, name), name)})
+        _set(
+            self,
+            env=MappingProxyType(dict(sorted(self.env.items()))),
+            unit=_directives(self.unit, "unit"),
+            service=_directives(self.service, "service"),
+            restart=check.choice(Restart, self.restart, "restart"),
+            kill_mode=check.choice(KillMode, self.kill_mode, "kill_mode"),
+            placement=check.choice(Placement, self.placement, "placement"),
+            stop_signal=check.signal_name(self.stop_signal, "stop_signal"),
+        )
+        if not isinstance(self.reserve, int):
+            _set(self, reserve=tuple(self.reserve))
+
+    def _check_identity(self) -> None:
+        check.app_name(self.name, "name")
+        if self.namespace:
+            check.app_name(self.namespace, "namespace")
+        check.unit_name_length(self.name, self.namespace)
+        check.line(self.description, "description")
+        check.path(self.cwd, "cwd")
+        check.account(self.user, "user")
+        check.account(self.group, "group")
+
+    def _check_command(self) -> None:
+        if not self.argv:
+            raise SpecError(f"app {self.name!r}: command is empty", hint="Name the program to run.")
+        for index, word in enumerate(self.argv):
+            check.argument(word, f"command[{index}]")
+        check.path(self.argv[0], "command[0]")
+
+    def _check_numbers(self) -> None:
+        if self.instances != PER_CORE:
+            check.between(self.instances, 1, 10000, "instances")
+        if isinstance(self.reserve, int):
+            check.between(self.reserve, 0, 8191, "reserve")
+        else:
+            for cpu in self.reserve:
+                check.between(cpu, 0, 8191, "reserve")
+        if self.port is not None:
+            last = self.port + (self.instances if isinstance(self.instances, int) else 1) - 1
+            check.port(self.port, "port")
+            check.port(last, "port of the last instance")
+        check.not_negative(self.restart_delay, "restart_delay")
+        check.between(self.restart_limit, 0, 2**31 - 1, "restart_limit")
+        check.positive(self.restart_window, "restart_window")
+        check.positive(self.stop_timeout, "stop_timeout")
+        for code in self.stop_exit_codes:
+            check.between(code, 0, 255, "stop_exit_codes")
+        if self.nice is not None:
+            check.between(self.nice, -20, 19, "nice")
+
+    def _check_environment(self) -> None:
+        reserved = _OURS | ({"PORT"} if self.port is not None else set())
+        for key, value in self.env.items():
+            check.env_name(key, "env")
+            check.env_value(value, f"env {key}")
+            if key in reserved:
+                raise SpecError(
+                    f"app {self.name!r}: env {key!r} is set by pysup for each instance",
+                    hint="Take it out of env" + (", or drop port." if key == "PORT" else "."),
+                )
+        for file in self.env_files:
+            check.path(file, "env_files")
+
+    def _check_ready_port(self) -> None:
+        needs = self.ready.when is ReadyWhen.TCP and self.ready.port is None
+        needs = needs or (self.ready.when is ReadyWhen.HTTP and "{port}" in self.ready.url and self.ready.port is None)
+        if needs and self.port is None:
+            raise SpecError(
+                f"app {self.name!r}: ready is {self.ready.when.value}, but there is no port to ask",
+                hint="Give the app a base port, or name the port in the ready condition.",
+            )
+
+
+_OURS = frozenset({"PYSUP_APP", "PYSUP_INSTANCE", "NODE_APP_INSTANCE"})
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)?")
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, None: 1}
+
+
+def parse_size(text: str, field_name: str) -> int:
+    """Bytes from ``512M``, ``1.5G`` or a plain number; units are powers of 1024, as systemd's are."""
+    found = _SIZE.fullmatch(text.strip())
+    if not found:
+        raise SpecError(f"{field_name} is {text!r}, not a size", hint="Write it like 300M, 1.5G or 1048576.")
+    return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
+
+
+def parse_span(text: str, field_name: str) -> float:
+    """Seconds from ``500ms``, ``2s``, ``5min``, ``1h`` or a plain number."""
+    found = _SPAN.fullmatch(text.strip())
+    if not found:
+        raise SpecError(f"{field_name} is {text!r}, not a time", hint="Write it like 500ms, 2s, 5min or 1h.")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+def parse_cpus(text: str, field_name: str) -> float:
+    """CPUs from ``150%`` or ``1.5``."""
+    try:
+        value = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        raise SpecError(f"{field_name} is {text!r}, not a share", hint="Write it like 150% or 1.5.") from None
+    return value
+
+
+def parse_ready(text: str, *, timeout: float = 90.0) -> Ready:
+    """A condition from ``exec``, ``notify``, ``tcp``, ``tcp:[HOST:]PORT``, ``2s`` or an http(s) URL.
+
+    A URL may be followed by the wanted status codes: ``http://127.0.0.1:{port}/health 200,204``.
+    """
+    if text in ("exec", "notify", "tcp"):
+        return Ready(when=ReadyWhen(text), timeout=timeout)
+    if text.startswith("tcp:"):
+        host, _, port = text[4:].rpartition(":")
+        return Ready(when=ReadyWhen.TCP, host=host or "127.0.0.1", port=check.number(port, "ready"), timeout=timeout)
+    if text.startswith(("http://", "https://")):
+        url, _, wanted = text.partition(" ")
+        statuses = tuple(check.number(code, "ready status") for code in wanted.split(",") if code.strip())
+        return Ready(when=ReadyWhen.HTTP, url=url, statuses=statuses, timeout=timeout)
+    if _SPAN.fullmatch(text):
+        return Ready(when=ReadyWhen.SECONDS, seconds=parse_span(text, "ready"), timeout=timeout)
+    raise SpecError(
+        f"ready is {text!r}, not a condition",
+        hint="Use exec, notify, tcp, tcp:PORT, http://127.0.0.1:{port}/path or a time such as 2s.",
+    )
+
+
+def _set(value: object, **changes: object) -> None:
+    for name, content in changes.items():
+        object.__setattr__(value, name, content)
+
+
+def _vector(values: Iterable[object] | str, name: str) -> tuple[object, ...]:
+    if isinstance(values, str):
+        raise SpecError(f"{name} is the text {values!r}, must be a list", hint=f"Write it as [{values!r}].")
+    return tuple(values)
+
+
+def _directives(table: Mapping[str, object], name: str) -> Mapping[str, tuple[str, ...]]:
+    frozen: dict[str, tuple[str, ...]] = {}
+    for key, values in table.items():
+        frozen[key] = (values,) if isinstance(values, str) else tuple(_vector(values, f"{name}.{key}"))  # type: ignore[arg-type]
+    return MappingProxyType(frozen)

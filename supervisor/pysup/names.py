@@ -1,0 +1,78 @@
+"""The names of an app's units, there and back; nothing else knows how they are spelt."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+PREFIX = "pysup-"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+_INSTANCE = re.compile(rf"{PREFIX}({NAME.pattern})@(\d+)\.service")
+_TEMPLATE = re.compile(rf"{PREFIX}({NAME.pattern})@\.service")
+
+
+class InstanceName(NamedTuple):
+    """One instance: ``web@0`` is ``InstanceName("web", 0)``."""
+
+    app: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.app}@{self.number}"
+
+    @property
+    def unit(self) -> str:
+        """The unit of this instance, such as ``pysup-web@0.service``."""
+        return instance_unit(self.app, self.number)
+
+    @property
+    def identifier(self) -> str:
+        """What its lines carry in the journal as ``SYSLOG_IDENTIFIER=``."""
+        return f"{PREFIX}{self.app}@{self.number}"
+
+
+def template_unit(app: str) -> str:
+    """The file that all instances share."""
+    return f"{PREFIX}{app}@.service"
+
+
+def instance_unit(app: str, number: int) -> str:
+    """The unit of one instance."""
+    return f"{PREFIX}{app}@{number}.service"
+
+
+def target_unit(app: str) -> str:
+    """The unit that groups the instances and is enabled at boot."""
+    return f"{PREFIX}{app}.target"
+
+
+def slice_unit(app: str, namespace: str = "") -> str:
+    """The cgroup of the app, inside its namespace's if it has one.
+
+    ``-`` in a slice's name means hierarchy, so names are escaped: systemd.slice(5).
+    """
+    parts = (namespace, app) if namespace else (app,)
+    return PREFIX + "-".join(escape(part) for part in parts) + ".slice"
+
+
+def environment_file(app: str) -> str:
+    """The file, beside the units, that holds the values of the app's environment."""
+    return f"{PREFIX}{app}.env"
+
+
+def parse_instance(unit: str) -> InstanceName | None:
+    """The instance that a unit is, or None if the unit is not one of ours."""
+    found = _INSTANCE.fullmatch(unit)
+    return InstanceName(found[1], int(found[2])) if found else None
+
+
+def parse_template(file: str) -> str | None:
+    """The app whose template a file name is, or None."""
+    found = _TEMPLATE.fullmatch(file)
+    return found[1] if found else None
+
+
+def escape(text: str) -> str:
+    """Escape like ``systemd-escape``; our names need it for ``-`` only."""
+    return text.replace("-", r"\x2d")

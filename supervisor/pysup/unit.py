@@ -1,0 +1,105 @@
+"""What systemd says about an app: frozen values, in systemd's words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pysup.app import App
+from pysup.names import InstanceName
+
+
+class Scope(StrEnum):
+    """Which systemd manager: the machine's, or the calling user's own."""
+
+    SYSTEM = "system"
+    USER = "user"
+
+
+class ActiveState(StrEnum):
+    """``ActiveState`` of a unit; systemd.unit(5)."""
+
+    ACTIVE = "active"
+    RELOADING = "reloading"
+    INACTIVE = "inactive"
+    FAILED = "failed"
+    ACTIVATING = "activating"
+    DEACTIVATING = "deactivating"
+    MAINTENANCE = "maintenance"
+    REFRESHING = "refreshing"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How the main process last ended: by exit code, or killed by a signal."""
+
+    code: int | None = None
+    signal: int | None = None
+    dumped: bool = False
+    at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What an instance uses now; None where the machine does not tell.
+
+    Bytes; CPU in seconds since the instance's start; ``source`` is ``cgroup`` or ``processes``.
+    """
+
+    memory: int | None = None
+    cpu_seconds: float | None = None
+    tasks: int | None = None
+    source: str = "cgroup"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One instance as systemd has it now. Times are seconds since the epoch.
+
+    ``state`` is what to show: the ActiveState, or ``auto-restart`` while systemd waits to start it again.
+    ``restarts`` counts systemd's automatic restarts since the last start by hand. ``cpus`` empty is any CPU.
+    """
+
+    name: InstanceName
+    scope: Scope
+    active_state: ActiveState = ActiveState.INACTIVE
+    sub_state: str = "dead"
+    result: str = "success"
+    pid: int = 0
+    since: float | None = None
+    restarts: int = 0
+    last_exit: Exit | None = None
+    cpus: tuple[int, ...] = ()
+    port: int | None = None
+    user: str = ""
+    usage: Usage = Usage()
+    invocation_id: str = ""
+    control_group: str = ""
+
+    @property
+    def state(self) -> str:
+        """The word for a table."""
+        return "auto-restart" if self.sub_state == "auto-restart" else self.active_state.value
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it is there to serve."""
+        return self.active_state in (ActiveState.ACTIVE, ActiveState.RELOADING, ActiveState.REFRESHING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppStatus:
+    """An app: its spec (None if its unit file cannot be read back: then ``problem`` says why) and its instances."""
+
+    name: str
+    scope: Scope
+    spec: App | None
+    instances: tuple[Instance, ...]
+    saved: bool = False
+    problem: str = ""
+
+    @property
+    def namespace(self) -> str:
+        """The spec's namespace, empty for none."""
+        return self.spec.namespace if self.spec else ""
