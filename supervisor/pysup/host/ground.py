@@ -1,0 +1,235 @@
+"""Whether systemd and its buses are here, where its unit directories are, and what to do when one is missing."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pysup.errors import EnvironmentProblem, NoBus, NoSystemd, NotPermitted
+from pysup.host import users
+from pysup.unit import Scope
+
+
+class NoDBus(NoBus):
+    """The machine has no D-Bus, or the user has none: a package is missing."""
+
+
+class NoUserManager(NoBus):
+    """systemd runs, but no manager of this user's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks, from which environment, on which machine."""
+
+    uid: int
+    environ: Mapping[str, str]
+    root: Path = Path("/")
+
+    @classmethod
+    def now(cls) -> Caller:
+        """This process."""
+        return cls(uid=os.geteuid(), environ=os.environ)
+
+    @property
+    def name(self) -> str:
+        """The account's name, or its number if it has none."""
+        return users.name(self.uid)
+
+    def path(self, absolute: str) -> Path:
+        """A path of the machine, below the root that this caller sees."""
+        return self.root / absolute.lstrip("/")
+
+    def owns(self, path: Path) -> bool:
+        """Whether it is a directory of the caller's own.
+
+        Environments are inherited over ``su`` and ``sudo``: what they name may be somebody else's.
+        """
+        try:
+            found = path.stat()
+        except OSError:
+            return False
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == self.uid
+
+
+def default_scope(caller: Caller | None = None) -> Scope:
+    """The machine's manager for root, the user's own for everyone else."""
+    return Scope.USER if (caller or Caller.now()).uid else Scope.SYSTEM
+
+
+def is_systemd_pid1(caller: Caller | None = None) -> bool:
+    """Whether systemd runs the machine: sd_booted(3)."""
+    return (caller or Caller.now()).path("/run/systemd/system").is_dir()
+
+
+def require_systemd(caller: Caller | None = None) -> None:
+    """Raise NoSystemd, with the way out, where something else is PID 1."""
+    caller = caller or Caller.now()
+    if is_systemd_pid1(caller):
+        return
+    if _in_container(caller):
+        raise NoSystemd(
+            "systemd is not PID 1 in this container",
+            hint="As root, type: pysup box up, then: pysup box enter (a private systemd). Or run the container "
+            "with systemd as its command: podman run --systemd=always IMAGE /sbin/init",
+        )
+    raise NoSystemd(
+        "systemd is not PID 1 on this machine",
+        hint="Boot it with systemd (Debian: apt install systemd-sysv, then reboot). "
+        "To try pysup without, type as root: pysup box up, then: pysup box enter",
+    )
+
+
+def bus_address(scope: Scope, caller: Caller | None = None) -> str:
+    """The D-Bus address of a scope's manager.
+
+    The user's is found without a session, too: below ``/run/user/UID`` when ``XDG_RUNTIME_DIR`` is unset or not the
+    caller's own. Raises NoSystemd, NoDBus or NoUserManager.
+    """
+    caller = caller or Caller.now()
+    require_systemd(caller)
+    return _system_bus(caller) if scope is Scope.SYSTEM else _user_bus(caller)
+
+
+def unreachable(scope: Scope, error: OSError, caller: Caller | None = None) -> EnvironmentProblem:
+    """What to tell the user when connecting to ``bus_address(scope)`` failed with *error*."""
+    caller = caller or Caller.now()
+    reason = error.strerror or str(error)
+    if isinstance(error, PermissionError):
+        return NotPermitted(
+            f"the bus of the {scope} manager refuses user {caller.name!r}: {reason}",
+            hint="Run pysup as the user whose apps these are: sudo pysup … for the machine's, "
+            f"sudo -iu {caller.name} pysup … for theirs.",
+        )
+    unit = "systemctl" if scope is Scope.SYSTEM else "systemctl --user"
+    return NoBus(
+        f"the bus of the {scope} manager does not answer: {reason}",
+        hint=f"Type: {unit} restart dbus.socket dbus.service",
+    )
+
+
+def require_rights(scope: Scope, caller: Caller | None = None) -> None:
+    """Raise NotPermitted unless the caller may change this scope's units."""
+    caller = caller or Caller.now()
+    if scope is Scope.SYSTEM and caller.uid != 0:
+        raise NotPermitted(
+            f"user {caller.name!r} may not change the machine's units",
+            hint="Type sudo before the command, or add --user for apps of your own.",
+        )
+
+
+def user_runtime_dir(caller: Caller | None = None) -> Path:
+    """The user's own runtime directory; raises NoUserManager if they have none."""
+    caller = caller or Caller.now()
+    given = caller.environ.get("XDG_RUNTIME_DIR", "")
+    for path in (given, f"/run/user/{caller.uid}"):
+        if path.startswith("/") and caller.owns(caller.path(path)):
+            return caller.path(path)
+    raise _no_user_manager(caller)
+
+
+def runtime_dir(scope: Scope, caller: Caller | None = None) -> Path:
+    """Where unit files live until the next boot."""
+    caller = caller or Caller.now()
+    if scope is Scope.SYSTEM:
+        return caller.path("/run/systemd/system")
+    return user_runtime_dir(caller) / "systemd/user"
+
+
+def saved_dir(scope: Scope, caller: Caller | None = None) -> Path:
+    """Where unit files live for good.
+
+    ``XDG_CONFIG_HOME`` counts only if it is the caller's own; the home is the account's, as the user's manager has it.
+    """
+    caller = caller or Caller.now()
+    if scope is Scope.SYSTEM:
+        return caller.path("/etc/systemd/system")
+    given = caller.environ.get("XDG_CONFIG_HOME", "")
+    if given.startswith("/") and caller.owns(caller.path(given)):
+        return caller.path(given) / "systemd/user"
+    return caller.path(_home(caller)) / ".config/systemd/user"
+
+
+def lock_dir(scope: Scope, caller: Caller | None = None) -> Path:
+    """Where the locks of a scope's apps live; it may have to be made, mode 0700."""
+    caller = caller or Caller.now()
+    return caller.path("/run/pysup") if scope is Scope.SYSTEM else user_runtime_dir(caller) / "pysup"
+
+
+def _home(caller: Caller) -> str:
+    try:
+        return pwd.getpwuid(caller.uid).pw_dir
+    except KeyError:
+        return caller.environ.get("HOME", "/")
+
+
+def _system_bus(caller: Caller) -> str:
+    given = caller.environ.get("DBUS_SYSTEM_BUS_ADDRESS")
+    if given:
+        return given
+    socket = caller.path("/run/dbus/system_bus_socket")
+    if socket.exists():
+        return f"unix:path={_escape(socket)}"
+    if caller.path("/usr/bin/dbus-daemon").exists() or caller.path("/usr/bin/dbus-broker").exists():
+        raise NoDBus("the system's D-Bus is not running", hint="As root, type: systemctl start dbus.socket")
+    raise NoDBus(
+        "D-Bus is not installed",
+        hint="As root, type: apt install dbus && systemctl start dbus.socket",
+    )
+
+
+def _user_bus(caller: Caller) -> str:
+    runtime = user_runtime_dir(caller)
+    socket = runtime / "bus"
+    if socket.exists():
+        return f"unix:path={_escape(socket)}"
+    if not (runtime / "systemd/private").exists():
+        raise _no_user_manager(caller)
+    if caller.path("/usr/lib/systemd/user/dbus.socket").exists():
+        raise NoDBus(
+            f"the D-Bus of user {caller.name!r} is not running", hint="Type: systemctl --user start dbus.socket"
+        )
+    raise NoDBus(
+        f"user {caller.name!r} has a systemd manager, but no D-Bus to reach it by",
+        hint=f"Type: sudo apt install dbus-user-session && sudo systemctl restart user@{caller.uid}.service",
+    )
+
+
+def _no_user_manager(caller: Caller) -> EnvironmentProblem:
+    if not is_systemd_pid1(caller):
+        try:
+            require_systemd(caller)
+        except NoSystemd as exc:
+            return exc
+    what = f"no systemd manager is running for user {caller.name!r}"
+    sudo = "sudo " if caller.uid else ""
+    if not any(caller.path("/usr/lib").glob("*/security/pam_systemd.so")):
+        return NoUserManager(
+            f"{what}: the package that starts it is missing",
+            hint=f"Type: {sudo}apt install libpam-systemd && {sudo}loginctl enable-linger {caller.name}",
+        )
+    if users.lingering(caller.name, root=caller.root):
+        return NoUserManager(
+            f"{what}, though they may linger",
+            hint=f"Type: {sudo}systemctl start user@{caller.uid}.service; if that fails: "
+            f"{sudo}journalctl -u user@{caller.uid}.service",
+        )
+    return NoUserManager(
+        f"{what}: not logged in, and no lingering",
+        hint=f"Type: {sudo}loginctl enable-linger {caller.name}",
+    )
+
+
+def _in_container(caller: Caller) -> bool:
+    marks = ("/run/systemd/container", "/.dockerenv", "/run/.containerenv")
+    return any(caller.path(mark).exists() for mark in marks) or "container" in caller.environ
+
+
+def _escape(path: Path) -> str:
+    """As addresses want it: all but a few characters as %XX (D-Bus specification, server addresses)."""
+    plain = b"-_/.\\*abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+    return "".join(chr(byte) if byte in plain else f"%{byte:02x}" for byte in os.fsencode(path))
