@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,6 +14,26 @@ from pysup.errors import SpecError
 PER_CORE: Literal["per-core"] = "per-core"
 
 Instances = int | Literal["per-core"]
+
+_OURS = frozenset({"PYSUP_APP", "PYSUP_INSTANCE", "NODE_APP_INSTANCE"})
+
+
+def _set(value: object, **changes: object) -> None:
+    for name, content in changes.items():
+        object.__setattr__(value, name, content)
+
+
+def _vector(values: Iterable[object] | str, name: str) -> tuple[object, ...]:
+    if isinstance(values, str):
+        raise SpecError(f"{name} is the text {values!r}, must be a list", hint=f"Write it as [{values!r}].")
+    return tuple(values)
+
+
+def _directives(table: Mapping[str, object], name: str) -> Mapping[str, tuple[str, ...]]:
+    frozen: dict[str, tuple[str, ...]] = {}
+    for key, values in table.items():
+        frozen[key] = (values,) if isinstance(values, str) else tuple(_vector(values, f"{name}.{key}"))  # type: ignore[arg-type]
+    return MappingProxyType(frozen)
 
 
 class Restart(StrEnum):
@@ -71,7 +90,7 @@ class Ready:
     timeout: float = 90.0
 
     def __post_init__(self) -> None:
-        _set(self, when=check.choice(ReadyWhen, self.when, "ready"))
+        _set(self, when=check.choice(ReadyWhen, self.when, "ready"), statuses=_vector(self.statuses, "ready.statuses"))
         check.positive(self.timeout, "ready.timeout")
         check.positive(self.seconds, "ready.seconds")
         check.line(self.host, "ready.host")
@@ -113,8 +132,9 @@ class Limits:
 class Log:
     """Where output goes.
 
-    ``output`` and ``error`` are ``journal``, ``null`` or the absolute path of a file that is appended to (``{instance}``
-    in it stands for the instance's number). ``rate_limit`` is how many lines per 30 s journald keeps, 0 keeps all.
+    ``output`` and ``error`` are ``journal``, ``null`` or the absolute path of a file that is appended to
+    (``{instance}`` in it stands for the instance's number). ``rate_limit`` is how many lines per 30 s journald keeps,
+    0 keeps all.
     """
 
     output: str = "journal"
@@ -279,75 +299,3 @@ class App:
                 f"app {self.name!r}: ready is {self.ready.when.value}, but there is no port to ask",
                 hint="Give the app a base port, or name the port in the ready condition.",
             )
-
-
-_OURS = frozenset({"PYSUP_APP", "PYSUP_INSTANCE", "NODE_APP_INSTANCE"})
-
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)?")
-_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, None: 1}
-
-
-def parse_size(text: str, field_name: str) -> int:
-    """Bytes from ``512M``, ``1.5G`` or a plain number; units are powers of 1024, as systemd's are."""
-    found = _SIZE.fullmatch(text.strip())
-    if not found:
-        raise SpecError(f"{field_name} is {text!r}, not a size", hint="Write it like 300M, 1.5G or 1048576.")
-    return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
-
-
-def parse_span(text: str, field_name: str) -> float:
-    """Seconds from ``500ms``, ``2s``, ``5min``, ``1h`` or a plain number."""
-    found = _SPAN.fullmatch(text.strip())
-    if not found:
-        raise SpecError(f"{field_name} is {text!r}, not a time", hint="Write it like 500ms, 2s, 5min or 1h.")
-    return float(found[1]) * _SECONDS[found[2]]
-
-
-def parse_cpus(text: str, field_name: str) -> float:
-    """CPUs from ``150%`` or ``1.5``."""
-    try:
-        value = float(text[:-1]) / 100 if text.endswith("%") else float(text)
-    except ValueError:
-        raise SpecError(f"{field_name} is {text!r}, not a share", hint="Write it like 150% or 1.5.") from None
-    return value
-
-
-def parse_ready(text: str, *, timeout: float = 90.0) -> Ready:
-    """A condition from ``exec``, ``notify``, ``tcp``, ``tcp:[HOST:]PORT``, ``2s`` or an http(s) URL.
-
-    A URL may be followed by the wanted status codes: ``http://127.0.0.1:{port}/health 200,204``.
-    """
-    if text in ("exec", "notify", "tcp"):
-        return Ready(when=ReadyWhen(text), timeout=timeout)
-    if text.startswith("tcp:"):
-        host, _, port = text[4:].rpartition(":")
-        return Ready(when=ReadyWhen.TCP, host=host or "127.0.0.1", port=check.number(port, "ready"), timeout=timeout)
-    if text.startswith(("http://", "https://")):
-        url, _, wanted = text.partition(" ")
-        statuses = tuple(check.number(code, "ready status") for code in wanted.split(",") if code.strip())
-        return Ready(when=ReadyWhen.HTTP, url=url, statuses=statuses, timeout=timeout)
-    if _SPAN.fullmatch(text):
-        return Ready(when=ReadyWhen.SECONDS, seconds=parse_span(text, "ready"), timeout=timeout)
-    raise SpecError(
-        f"ready is {text!r}, not a condition",
-        hint="Use exec, notify, tcp, tcp:PORT, http://127.0.0.1:{port}/path or a time such as 2s.",
-    )
-
-
-def _set(value: object, **changes: object) -> None:
-    for name, content in changes.items():
-        object.__setattr__(value, name, content)
-
-
-def _vector(values: Iterable[object] | str, name: str) -> tuple[object, ...]:
-    if isinstance(values, str):
-        raise SpecError(f"{name} is the text {values!r}, must be a list", hint=f"Write it as [{values!r}].")
-    return tuple(values)
-
-
-def _directives(table: Mapping[str, object], name: str) -> Mapping[str, tuple[str, ...]]:
-    frozen: dict[str, tuple[str, ...]] = {}
-    for key, values in table.items():
-        frozen[key] = (values,) if isinstance(values, str) else tuple(_vector(values, f"{name}.{key}"))  # type: ignore[arg-type]
-    return MappingProxyType(frozen)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -108,6 +107,8 @@ def _template(app: App, machine: Machine, directory: str) -> str:
 
 
 def _digest(text: str) -> str:
+    import hashlib  # loads OpenSSL: not for those who only read
+
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -1,0 +1,60 @@
+"""What people write (``300M``, ``2s``, ``150%``, ``tcp:8080``) -> the numbers and conditions of an App."""
+
+from __future__ import annotations
+
+import re
+
+from pysup import check
+from pysup.app import Ready, ReadyWhen
+from pysup.errors import SpecError
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)?")
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, None: 1}
+
+
+def size(text: str, field_name: str) -> int:
+    """Bytes from ``512M``, ``1.5G`` or a plain number; units are powers of 1024, as systemd's are."""
+    found = _SIZE.fullmatch(text.strip())
+    if not found:
+        raise SpecError(f"{field_name} is {text!r}, not a size", hint="Write it like 300M, 1.5G or 1048576.")
+    return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
+
+
+def span(text: str, field_name: str) -> float:
+    """Seconds from ``500ms``, ``2s``, ``5min``, ``1h`` or a plain number."""
+    found = _SPAN.fullmatch(text.strip())
+    if not found:
+        raise SpecError(f"{field_name} is {text!r}, not a time", hint="Write it like 500ms, 2s, 5min or 1h.")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+def cpus(text: str, field_name: str) -> float:
+    """CPUs from ``150%`` or ``1.5``."""
+    try:
+        value = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        raise SpecError(f"{field_name} is {text!r}, not a share", hint="Write it like 150% or 1.5.") from None
+    return value
+
+
+def ready(text: str, *, timeout: float = 90.0) -> Ready:
+    """A condition from ``exec``, ``notify``, ``tcp``, ``tcp:[HOST:]PORT``, ``2s`` or an http(s) URL.
+
+    A URL may be followed by the wanted status codes: ``http://127.0.0.1:{port}/health 200,204``.
+    """
+    if text in ("exec", "notify", "tcp"):
+        return Ready(when=ReadyWhen(text), timeout=timeout)
+    if text.startswith("tcp:"):
+        host, _, port = text[4:].rpartition(":")
+        return Ready(when=ReadyWhen.TCP, host=host or "127.0.0.1", port=check.number(port, "ready"), timeout=timeout)
+    if text.startswith(("http://", "https://")):
+        url, _, wanted = text.partition(" ")
+        statuses = tuple(check.number(code, "ready status") for code in wanted.split(",") if code.strip())
+        return Ready(when=ReadyWhen.HTTP, url=url, statuses=statuses, timeout=timeout)
+    if _SPAN.fullmatch(text):
+        return Ready(when=ReadyWhen.SECONDS, seconds=span(text, "ready"), timeout=timeout)
+    raise SpecError(
+        f"ready is {text!r}, not a condition",
+        hint="Use exec, notify, tcp, tcp:PORT, http://127.0.0.1:{port}/path or a time such as 2s.",
+    )

@@ -1,0 +1,303 @@
+"""The unit directories on disk: an app's files change as one, or not at all, and one writer at a time.
+
+A change is first written whole to a hidden directory beside the files, and counts from the moment that this is renamed
+to its committed name. Whoever opens the app next, after a crash in between, finishes what was committed and throws away
+what was not. An app that is in both directories (a crash in the middle of ``save``) counts as saved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pysup import names, spec
+from pysup.app import App
+from pysup.errors import CorruptUnit, NotFound, NotPermitted, PysupError, StoreError
+from pysup.render import File, is_edited
+from pysup.unitfile import parse, parse_environment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """An app as its files have it: ``numbers`` are the instances that its target wants.
+
+    ``app`` is None when the template cannot be read back; ``problem`` is the error that says why.
+    """
+
+    name: str
+    app: App | None
+    numbers: tuple[int, ...]
+    directory: Path
+    saved: bool
+    problem: CorruptUnit | None = None
+
+    def require(self) -> App:
+        """The app, or the error that says why it cannot be read."""
+        if self.app is None:
+            raise self.problem or CorruptUnit(f"app {self.name!r} cannot be read back")
+        return self.app
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The two places where units of one scope live, and the place of the locks."""
+
+    runtime: Path
+    saved: Path
+    locks: Path
+    boot_target: str
+
+    def names(self) -> list[str]:
+        """The apps that are there, in order of their names."""
+        found = {app for directory in (self.runtime, self.saved) for app in map(names.parse_template, _list(directory))}
+        return sorted(app for app in found if app)
+
+    def directory(self, *, saved: bool) -> Path:
+        """Where units are kept until a reboot, or for good."""
+        return self.saved if saved else self.runtime
+
+    def find(self, name: str) -> Stored | None:
+        """The app of that name, or None. Values of its environment that the caller may not read are empty."""
+        if any(_hidden(directory, name)[1].is_dir() for directory in (self.saved, self.runtime)):
+            with contextlib.suppress(NotPermitted), self.lock(name):
+                pass  # a change that its writer did not live to finish
+        for saved in (True, False):
+            directory = self.directory(saved=saved)
+            text = _read(directory / names.template_unit(name))
+            if text is not None:
+                return _stored(name, text, directory, saved=saved)
+        return None
+
+    def get(self, name: str) -> Stored:
+        """The app of that name, or NotFound."""
+        stored = self.find(name)
+        if stored is None:
+            raise NotFound(f"there is no app {name!r}", hint="pysup list shows what there is.")
+        return stored
+
+    @contextlib.contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold the app's lock; waits for whoever has it. Half-done changes of a dead holder are settled first."""
+        import fcntl  # reading needs no lock, and so need not load it
+
+        with _writing(self.locks):
+            self.locks.mkdir(mode=0o755, parents=True, exist_ok=True)
+            descriptor = os.open(
+                self.locks / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+            )
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self._settle(name)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def write(self, name: str, files: Mapping[str, File], *, saved: bool) -> None:
+        """Make *files* the app's only files, in the one directory and not in the other. The lock must be held."""
+        links = {f"{self.boot_target}.wants/{names.target_unit(name)}": f"../{names.target_unit(name)}"}
+        self._commit(name, self.directory(saved=saved), files, links if saved else {})
+        self._commit(name, self.directory(saved=not saved), {}, {})
+
+    def remove(self, name: str) -> None:
+        """Take the app's files away; what others put beside them stays. The lock must be held."""
+        for directory in (self.runtime, self.saved):  # the saved copy is the one that counts, so it goes last
+            self._commit(name, directory, {}, {})
+
+    def files(self, name: str) -> list[Path]:
+        """The files of the app, and drop-ins that others made for it."""
+        stored = self.get(name)
+        return [stored.directory / path for path in _owned(stored.directory, name)] + self.foreign(name)
+
+    def is_edited(self, name: str) -> bool:
+        """Whether the app's template was changed by hand."""
+        return is_edited(_read(self.get(name).directory / names.template_unit(name)) or "")
+
+    def foreign(self, name: str) -> list[Path]:
+        """Drop-ins for the app's units that pysup did not write, such as those of ``systemctl edit``."""
+        unit = re.compile(rf"{re.escape(names.PREFIX + name)}(@\d*\.service|\.target|\.slice|\.socket)\.d")
+        found = []
+        for directory in (self.runtime, self.saved):
+            for entry in filter(unit.fullmatch, _list(directory)):
+                found += [directory / entry / file for file in _list(directory / entry) if file != "instance.conf"]
+        return sorted(found)
+
+    def _commit(self, name: str, directory: Path, files: Mapping[str, File], links: Mapping[str, str]) -> None:
+        """Make these the only files and links of the app in *directory*."""
+        if not files and not _owned(directory, name, self.boot_target):
+            return
+        staging, committed = _hidden(directory, name)
+        with _writing(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            try:
+                _stage(staging, files, links)
+                staging.rename(committed)
+            except BaseException:
+                _discard(staging)
+                raise
+            _sync(directory)
+            self._finish(name, directory, committed)
+
+    def _settle(self, name: str) -> None:
+        for directory in (self.saved, self.runtime):
+            staging, committed = _hidden(directory, name)
+            with _writing(directory):
+                _discard(staging)
+                if committed.is_dir():
+                    self._finish(name, directory, committed)
+        if (self.saved / names.template_unit(name)).exists():
+            self._commit(name, self.runtime, {}, {})
+
+    def _finish(self, name: str, directory: Path, committed: Path) -> None:
+        """Put a committed change in place; safe to be done twice."""
+        manifest = (committed / "MANIFEST").read_text().splitlines()
+        for path in _owned(directory, name, self.boot_target):
+            if path not in manifest:
+                _unlink(directory / path)
+        for path in manifest:
+            source = committed / path.replace("/", "!")
+            if source.is_symlink() or source.exists():
+                (directory / path).parent.mkdir(mode=0o755, exist_ok=True)
+                source.replace(directory / path)
+        _sync(directory)
+        _discard(committed)
+
+
+def _stored(name: str, text: str, directory: Path, *, saved: bool) -> Stored:
+    target = _read(directory / names.target_unit(name)) or ""
+    wanted = (names.parse_instance(line.value) for line in parse(target) if line.key == "Wants")
+    numbers = tuple(sorted(instance.number for instance in wanted if instance))
+    template = directory / names.template_unit(name)
+    app, problem = None, None
+    try:
+        lines = [(line.key, line.value) for line in parse(text) if line.section == spec.SECTION]
+        app = spec.decode(lines, _environment(directory, name), where=str(template))
+    except CorruptUnit as exc:
+        problem = exc
+    if app and app.name != name:
+        problem = CorruptUnit(
+            f"{template} holds the spec of app {app.name!r}", hint="Delete it, and start the app again."
+        )
+        app = None
+    return Stored(name=name, app=app, numbers=numbers, directory=directory, saved=saved, problem=problem)
+
+
+class _Hidden(dict[str, str]):
+    """Values that the caller may not read: every name has an empty one."""
+
+    def __missing__(self, key: str) -> str:
+        return ""
+
+
+def _environment(directory: Path, name: str) -> Mapping[str, str]:
+    path = directory / names.environment_file(name)
+    try:
+        return parse_environment(path.read_bytes().decode())
+    except FileNotFoundError:
+        return {}
+    except PermissionError:
+        return _Hidden()
+    except (ValueError, OSError) as exc:
+        raise CorruptUnit(f"{path} cannot be read back: {exc}", hint="Delete the app and start it again.") from exc
+
+
+def _owned(directory: Path, name: str, boot_target: str = "") -> list[str]:
+    """The paths below *directory* that belong to the app."""
+    app = re.escape(name)
+    escaped = re.escape(names.escape(name))
+    file = re.compile(rf"{names.PREFIX}(?:{app}(?:@\.service|\.target|\.env)|(?:(?:[^-]+-)?{escaped})\.slice)")
+    drop_in = re.compile(rf"{names.PREFIX}{app}@\d+\.service\.d")
+    owned = []
+    for entry in _list(directory):
+        if file.fullmatch(entry):
+            owned.append(entry)
+        elif drop_in.fullmatch(entry) and (directory / entry / "instance.conf").exists():
+            owned.append(f"{entry}/instance.conf")
+    link = f"{boot_target}.wants/{names.target_unit(name)}"
+    if boot_target and (directory / link).is_symlink():
+        owned.append(link)
+    return sorted(owned)
+
+
+def _hidden(directory: Path, name: str) -> tuple[Path, Path]:
+    return directory / f".{names.PREFIX}{name}.new", directory / f".{names.PREFIX}{name}.commit"
+
+
+def _stage(staging: Path, files: Mapping[str, File], links: Mapping[str, str]) -> None:
+    """Write everything to a directory of its own, and to the disk."""
+    _discard(staging)
+    staging.mkdir(mode=0o700)
+    manifest = "".join(f"{path}\n" for path in [*files, *links])
+    for path, file in {**files, "MANIFEST": File(manifest)}.items():
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with os.fdopen(os.open(staging / path.replace("/", "!"), flags, 0o600), "w", encoding="utf-8") as stream:
+            stream.write(file.text)
+            stream.flush()
+            os.fchmod(stream.fileno(), file.mode)
+            os.fsync(stream.fileno())
+    for path, goal in links.items():
+        (staging / path.replace("/", "!")).symlink_to(goal)
+    _sync(staging)
+
+
+def _discard(directory: Path) -> None:
+    for entry in _list(directory):
+        (directory / entry).unlink()
+    with contextlib.suppress(FileNotFoundError):
+        directory.rmdir()
+
+
+def _unlink(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    if path.parent.name.endswith((".d", ".wants")):
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()  # only when nothing of anybody's is left in it
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _list(directory: Path) -> list[str]:
+    try:
+        return os.listdir(directory)  # noqa: PTH208 (names are wanted; Path objects cost ten times as much)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except PermissionError as exc:
+        raise NotPermitted(f"{path} may not be read", hint="Run as its owner, or with sudo.") from exc
+
+
+@contextlib.contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    """Translate what the file system says into what the user can do."""
+    try:
+        yield
+    except PysupError:
+        raise
+    except PermissionError as exc:
+        raise NotPermitted(
+            f"{exc.filename or directory} may not be written", hint="Run it with sudo, or without --system as yourself."
+        ) from exc
+    except OSError as exc:
+        full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise StoreError(
+            f"unit files in {directory} could not be written: {exc.strerror or exc}",
+            hint=f"Make room on its file system (df -h {directory}); nothing was changed."
+            if full
+            else "Nothing was changed.",
+        ) from exc
