@@ -1,0 +1,211 @@
+"""Control groups of any hierarchy: what a unit uses, which limits hold, and which controllers there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+
+from pysup.host import files, processes
+from pysup.unit import Usage
+
+UNIFIED = ""  # the one tree of v2, and what a hybrid machine has of it
+NAMED = "name=systemd"
+
+_TREES = "/sys/fs/cgroup"
+_V1 = frozenset({"blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "memory", "pids", NAMED})
+_UNLIMITED = 1 << 62  # v1 writes "no limit" as a number just under 2^63
+
+
+class Hierarchy(StrEnum):
+    """Which version of control groups systemd uses here: systemd's own words are legacy, hybrid, unified."""
+
+    V1 = "v1"
+    HYBRID = "hybrid"
+    V2 = "v2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InForce:
+    """The limits that the kernel holds a control group to; None is no limit, or not known.
+
+    Bytes; ``cpu_quota`` in CPUs; weights on systemd's scale of 1 to 10000; ``cpus`` as the kernel lists them.
+    """
+
+    memory_max: int | None = None
+    memory_high: int | None = None
+    tasks_max: int | None = None
+    cpu_quota: float | None = None
+    cpu_weight: int | None = None
+    io_weight: int | None = None
+    cpus: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cgroups:
+    """The trees that are mounted. ``mounts`` has, by controller, the directory and what of the tree it shows."""
+
+    hierarchy: Hierarchy
+    mounts: Mapping[str, tuple[str, str]]
+    proc: str = processes.PROC
+
+    def path(self, controller: str, control_group: str, file: str = "") -> str | None:
+        """A file of a control group in a controller's tree; None if that tree is not mounted."""
+        mount = self.mounts.get(controller)
+        if mount is None:
+            return None
+        directory, shown = mount
+        if shown != "/":  # a container without a cgroup namespace sees only a part of the tree
+            control_group = control_group.removeprefix(shown)
+        return f"{directory}{control_group.rstrip('/')}/{file}"
+
+    def usage(self, control_group: str) -> Usage:
+        """What a unit uses now.
+
+        Memory is that of the whole control group, with the page cache that its files fill: more than the sum of
+        its processes. Where the unit has no memory accounting (cgroup v1, most user managers) it *is* the sum of its
+        processes; ``source`` tells which.
+        """
+        if not control_group:
+            return Usage()
+        memory = self._number("memory", "memory.current", "memory.usage_in_bytes", control_group)
+        tasks = self._number("pids", "pids.current", "pids.current", control_group)
+        cpu = self._cpu_seconds(control_group)
+        if memory is not None and tasks is not None and cpu is not None:
+            return Usage(memory=memory, cpu_seconds=cpu, tasks=tasks)
+        counted = processes.total(self.pids(control_group), proc=self.proc)
+        return Usage(
+            memory=counted.memory if memory is None else memory,
+            cpu_seconds=counted.cpu_seconds if cpu is None else cpu,
+            tasks=counted.tasks if tasks is None else tasks,
+            source=counted.source if memory is None else "cgroup",
+        )
+
+    def limits(self, control_group: str) -> InForce:
+        """The limits that hold; those of slices above are not in it."""
+        read = self._read_v2 if self.hierarchy is Hierarchy.V2 else self._read_v1
+        return read(control_group)
+
+    def pids(self, control_group: str) -> tuple[int, ...]:
+        """The processes of a unit, without those of control groups that it made below itself."""
+        for tree in (UNIFIED, NAMED):
+            text = self._text(tree, control_group, "cgroup.procs")
+            if text:
+                return tuple(map(int, text.split()))
+        return ()
+
+    def controllers(self, control_group: str = "/") -> frozenset[str]:
+        """The controllers that a control group has."""
+        if self.hierarchy is Hierarchy.V2:
+            return frozenset(self._text(UNIFIED, control_group, "cgroup.controllers").split())
+        return frozenset(
+            name
+            for name in self.mounts
+            if name not in (UNIFIED, NAMED) and self._text(name, control_group, "cgroup.clone_children")
+        )
+
+    def delegated(self, uid: int) -> frozenset[str]:
+        """The controllers that a user's own manager may use; systemd gives it none of v1."""
+        if self.hierarchy is not Hierarchy.V2:
+            return frozenset()
+        return self.controllers(f"/user.slice/user-{uid}.slice/user@{uid}.service")
+
+    def _text(self, controller: str, control_group: str, file: str) -> str:
+        path = self.path(controller, control_group, file)
+        return (files.read(path) or b"").decode() if path else ""
+
+    def _number(self, controller: str, v2: str, v1: str, control_group: str) -> int | None:
+        if self.hierarchy is Hierarchy.V2:
+            path = self.path(UNIFIED, control_group, v2)
+        else:
+            path = self.path(controller, control_group, v1)
+        return files.number(path) if path else None
+
+    def _cpu_seconds(self, control_group: str) -> float | None:
+        # Each group of the unified tree counts CPU, hybrid or not, whichever controllers it has: cgroup-v2.rst.
+        text = self._text(UNIFIED, control_group, "cpu.stat")
+        if text.startswith("usage_usec "):
+            return int(text.split(maxsplit=2)[1]) / 1e6
+        path = self.path("cpuacct", control_group, "cpuacct.usage")
+        nanoseconds = files.number(path) if path else None
+        return None if nanoseconds is None else nanoseconds / 1e9
+
+    def _read_v2(self, control_group: str) -> InForce:
+        def text(file: str) -> str:
+            return self._text(UNIFIED, control_group, file)
+
+        quota, period = (*text("cpu.max").split(), "max", "100000")[:2]
+        return InForce(
+            memory_max=_limit(text("memory.max")),
+            memory_high=_limit(text("memory.high")),
+            tasks_max=_limit(text("pids.max")),
+            cpu_quota=_share(quota, period),
+            cpu_weight=_limit(text("cpu.weight")),
+            io_weight=_limit(text("io.weight").partition("\n")[0].removeprefix("default ")),
+            cpus=text("cpuset.cpus.effective").strip(),
+        )
+
+    def _read_v1(self, control_group: str) -> InForce:
+        def text(controller: str, file: str) -> str:
+            return self._text(controller, control_group, file)
+
+        shares = _limit(text("cpu", "cpu.shares"))
+        return InForce(
+            memory_max=_limit(text("memory", "memory.limit_in_bytes")),
+            tasks_max=_limit(text("pids", "pids.max")),
+            cpu_quota=_share(text("cpu", "cpu.cfs_quota_us"), text("cpu", "cpu.cfs_period_us")),
+            cpu_weight=None if shares is None else max(1, round(shares * 100 / 1024)),
+            cpus=text("cpuset", "cpuset.effective_cpus").strip(),
+        )  # blkio's weights are on no scale of systemd's: it turns IOWeight=200 into 181 there
+
+
+def find(root: str = "") -> Cgroups:
+    """The trees of the machine that is below *root*."""
+    found: dict[str, tuple[str, str]] = {}
+    hierarchy = Hierarchy.V1
+    for line in (files.read(f"{root}/proc/self/mountinfo") or b"").decode(errors="replace").splitlines():
+        if " - cgroup" not in line:
+            continue
+        before, _, after = line.partition(" - ")
+        shown, point = before.split()[3:5]
+        kind, _, options = after.split()[:3]
+        mount = (root + point, shown)
+        if kind == "cgroup2" and point in (_TREES, f"{_TREES}/unified"):
+            hierarchy = Hierarchy.V2 if point == _TREES else Hierarchy.HYBRID
+            found[UNIFIED] = mount
+        elif kind == "cgroup" and point.startswith(_TREES):
+            found.update((option, mount) for option in options.split(",") if option in _V1)
+    return Cgroups(hierarchy=hierarchy, mounts=found, proc=f"{root}{processes.PROC}")
+
+
+@cache
+def here() -> Cgroups:
+    """The trees of this machine, looked for once."""
+    return find()
+
+
+def hierarchy() -> Hierarchy:
+    """Which version of control groups this machine has."""
+    return here().hierarchy
+
+
+def usage(control_group: str) -> Usage:
+    """What a unit of this machine uses now: see :meth:`Cgroups.usage`."""
+    return here().usage(control_group)
+
+
+def limits(control_group: str) -> InForce:
+    """The limits that hold for a unit of this machine: see :meth:`Cgroups.limits`."""
+    return here().limits(control_group)
+
+
+def _limit(text: str) -> int | None:
+    text = text.strip()
+    value = int(text) if text.isdecimal() else _UNLIMITED
+    return value if value < _UNLIMITED else None
+
+
+def _share(quota: str, period: str) -> float | None:
+    used, whole = _limit(quota), _limit(period)
+    return used / whole if used is not None and whole else None
