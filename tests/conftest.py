@@ -1,0 +1,136 @@
+"""Fixtures, and which test runs where.
+
+- A test without a marker runs on this machine, in this process. It may take the fixture ``box``, or boot its own.
+- ``@pytest.mark.systemd``: runs as root inside a box that the whole session shares; systemd is PID 1 there.
+- ``@pytest.mark.systemd_user``: the same as an ordinary, lingering user, whose ``systemctl --user`` works.
+- A test that takes the fixture ``scope`` runs twice, once as each of those.
+
+A test that leaves a ``pysup-*`` unit in a box fails, and is cleaned up after. On a machine with a systemd of its own
+``pytest --here`` runs the user's tests against the user manager of whoever calls. In CI a skipped test fails.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+
+import grounds
+import inside
+import leftovers
+import outside
+from pysup.box import Box
+from pysup.unit import Scope
+
+IS_INSIDE = inside.FLAG in os.environ
+IS_CI = os.environ.get("CI") == "true"
+
+hypothesis.settings.register_profile("pysup", deadline=None, print_blob=True)  # two cores have slow moments
+hypothesis.settings.register_profile("thorough", parent=hypothesis.settings.get_profile("pysup"), max_examples=1000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "pysup"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --here."""
+    parser.addoption("--here", action="store_true", help="no box: user-scope tests on this machine's user manager")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the markers; outside a box, send their tests into one."""
+    config.addinivalue_line("markers", "systemd: runs as root inside a box, where systemd is PID 1")
+    config.addinivalue_line("markers", "systemd_user: runs inside a box as an ordinary user with a systemd manager")
+    if not IS_INSIDE and not config.getoption("--here"):
+        config.pluginmanager.register(outside.Dispatcher(config), "dispatcher")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With --here, leave out what needs root's systemd or a box."""
+    if not config.getoption("--here"):
+        return
+    unfit = [item for item in items if item.get_closest_marker("systemd") or _needs_box(item)]
+    config.hook.pytest_deselected(items=unfit)
+    items[:] = [item for item in items if item not in unfit]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI, a test that was skipped has failed: what it tests was not seen to work."""
+    report = yield
+    if IS_CI and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome, report.longrepr = "failed", f"skipped, and this is CI: {report.longrepr}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """In CI, so has a module that was."""
+    report = yield
+    if IS_CI and report.skipped:
+        report.outcome, report.longrepr = "failed", f"skipped, and this is CI: {report.longrepr}"
+    return report
+
+
+@pytest.fixture
+def box(request: pytest.FixtureRequest) -> Iterator[Box]:
+    """The session's box, for tests that run on the machine; USER of grounds.py is the ordinary user in it."""
+    dispatcher = request.config.pluginmanager.get_plugin("dispatcher")
+    assert dispatcher, "the fixture box is for tests that run outside of one"
+    yield dispatcher.box
+    _expect_no_leftovers(*leftovers.managers(dispatcher.box))
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(Scope.SYSTEM, marks=pytest.mark.systemd),
+        pytest.param(Scope.USER, marks=pytest.mark.systemd_user),
+    ]
+)
+def scope(request: pytest.FixtureRequest) -> Scope:
+    """Run the test as root with the system's manager, and as an ordinary user with that user's."""
+    found: Scope = request.param
+    return found
+
+
+@pytest.fixture
+def pysup() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The command as whoever runs the test, inside a box, in a clean environment: ``pysup("list", "--json").stdout``.
+
+    Options are subprocess.run's; ``check`` is on, ``env`` is added to the clean one.
+    """
+    kept = ("HOME", "USER", "LANG", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
+    clean = {name: os.environ[name] for name in kept if name in os.environ} | grounds.environment()
+
+    def call(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        usual: dict[str, Any] = {"check": True, "capture_output": True, "text": True, "input": "", "timeout": 60}
+        env = clean | options.pop("env", {})
+        return subprocess.run([grounds.PYSUP, *words], env=env, **usual | options)
+
+    return call
+
+
+@pytest.fixture(autouse=True)
+def _no_leftovers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Inside a box, each test leaves its manager as it found it."""
+    yield
+    if request.node.get_closest_marker("systemd"):
+        _expect_no_leftovers(leftovers.system())
+    elif request.node.get_closest_marker("systemd_user"):
+        _expect_no_leftovers(leftovers.user(os.getuid(), Path.home()))
+
+
+def _needs_box(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and "box" in item.fixturenames
+
+
+def _expect_no_leftovers(*managers: leftovers.Manager) -> None:
+    found = [what for manager in managers for what in manager.leftovers()]
+    if found:
+        for manager in managers:
+            manager.clean()
+        pytest.fail("left behind: " + ", ".join(found), pytrace=False)
