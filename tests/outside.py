@@ -72,9 +72,7 @@ class Dispatcher:
                 raise
             process.wait()
             words.seek(0)
-            why = (
-                f"the pytest in the box ended with {process.returncode} before this test did; it said:\n{words.read()}"
-            )
+            why = f"the pytest in the box ended ({process.returncode}) before this test; it said:\n{words.read()}"
         for item in silent.values():
             if not item.session.shouldfail:  # by -x, as it should
                 self._config.hook.pytest_runtest_logreport(report=_missing(item, why))
