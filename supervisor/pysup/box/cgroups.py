@@ -17,6 +17,7 @@ from pysup.errors import BoxError
 
 _MOUNT_FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
 _REMOVE_SECONDS = 10.0
+_USED_BY_SYSTEMD = frozenset(("cpu", "cpuset", "io", "memory", "pids"))
 
 
 def discover() -> list[Hierarchy]:
@@ -109,7 +110,7 @@ def _group(tree: Hierarchy, name: str) -> Path:
 
 
 def _hand_down_controllers(parent: Path) -> None:
-    for controller in (parent / "cgroup.controllers").read_text().split():
+    for controller in _USED_BY_SYSTEMD.intersection((parent / "cgroup.controllers").read_text().split()):
         # Refused where processes sit in the parent itself (a container's top); the box then does without.
         with contextlib.suppress(OSError):
             (parent / "cgroup.subtree_control").write_text(f"+{controller}")

@@ -27,8 +27,8 @@ _FILES = {
 _CAP_SYS_ADMIN = 21
 
 
-def check() -> None:
-    """Raise NotPermitted without root's rights, BoxError when something is not installed."""
+def check_rights() -> None:
+    """Raise NotPermitted without root's rights."""
     if os.geteuid() != 0:
         raise NotPermitted("a box can be booted and entered by root only", hint="Run it with sudo.")
     if not _may_mount():
@@ -36,6 +36,10 @@ def check() -> None:
             "this process is root but may not mount or make namespaces (CAP_SYS_ADMIN is missing)",
             hint="In a container, start that with --privileged.",
         )
+
+
+def check_tools() -> None:
+    """Raise BoxError when something that a box needs is not installed."""
     missing = {name: package for name, package in _COMMANDS.items() if not shutil.which(name)}
     missing |= {name: package for name, (patterns, package) in _FILES.items() if not _is_there(patterns)}
     if missing:

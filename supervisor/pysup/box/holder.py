@@ -177,6 +177,7 @@ class Holder:
         self.is_ended = True
 
     def _clean_up(self) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if self.init_fd >= 0:
             signal.pidfd_send_signal(self.init_fd, signal.SIGKILL)
             os.waitpid(self.init, 0)
@@ -213,6 +214,7 @@ def main(name: str, lock: str, control: str, owner: str) -> None:
         if int(fd) >= 0:
             os.set_inheritable(int(fd), False)
     os.chdir("/")
+    os.umask(0o022)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     box = state.load(name)

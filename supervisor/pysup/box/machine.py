@@ -48,7 +48,8 @@ class Box:
         The box ends when the process *owner* does (0: the calling one), even by SIGKILL; with None it lives until
         :meth:`down`. Raises BoxError with what failed (the log's end, or the failed units), NotPermitted without root.
         """
-        ground.check()
+        ground.check_rights()
+        ground.check_tools()
         sweep()
         deadline = time.monotonic() + timeout
         claimed, lock = state.claim(name, tuple(map(_existing, shares)))
@@ -64,6 +65,7 @@ class Box:
     @classmethod
     def find(cls, name: str | None = None) -> Self:
         """A box that is up, also one that another process made; without a name the only one there is."""
+        ground.check_rights()
         if name is None:
             return cls(_only_one())
         found = state.load(state.check_name(name))
@@ -74,6 +76,7 @@ class Box:
     @classmethod
     def all(cls) -> list[Self]:
         """Every box that is up, by name; what dead ones left is cleared away."""
+        ground.check_rights()
         sweep()
         return [cls(found) for found in _living()]
 
@@ -155,14 +158,13 @@ class Box:
 
     def down(self) -> None:
         """End the box and all that runs in it, and return when nothing of it is left. Fine if it is gone."""
-        with contextlib.suppress(BoxError, ConnectionError), self._control() as client:
-            client.sendall(b"down")
-            try:
-                holder = _receive(client, time.monotonic() + _DOWN_SECONDS)
-            except TimeoutError as exc:
-                raise TimeoutError(f"box {self.name!r} does not end") from exc
-            if holder:
-                cgroups.wait_dead(int(holder))
+        try:
+            client = self._control()
+        except (BoxError, OSError):
+            pass  # it has ended, or its holder was killed
+        else:
+            with client:
+                self._wait_down(client)
         sweep()
 
     def __enter__(self) -> Self:
@@ -209,6 +211,17 @@ class Box:
             first, _, tail = reason.partition("\n")
             raise BoxError(f"box {self.name!r}: {first or 'its holder died'}", hint=_last_lines(tail))
         self._check_health(max(deadline - time.monotonic(), 1))
+
+    def _wait_down(self, client: socket.socket) -> None:
+        try:
+            client.sendall(b"down")
+            holder = _receive(client, time.monotonic() + _DOWN_SECONDS)
+        except ConnectionError:
+            return
+        except TimeoutError as exc:
+            raise BoxError(f"box {self.name!r} does not end", hint="Look at its processes: ps -ef --forest") from exc
+        if holder:
+            cgroups.wait_dead(int(holder))
 
     def _check_health(self, timeout: float) -> None:
         said = self.run(["systemctl", "is-system-running", "--wait"], check=False, timeout=timeout).stdout.strip()

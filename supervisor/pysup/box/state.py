@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,13 +21,13 @@ from pysup.errors import BoxError
 TOP = Path("/run/pysup-box")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Share:
     """A file or folder of the machine that is visible inside a box (without what is mounted below it)."""
 
     host: Path
     inside: Path
-    writable: bool = False
+    writable: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "host", Path(self.host).absolute())
