@@ -16,7 +16,7 @@ check: setup ## Lint, format, types, layers: all that needs no systemd
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/mypy tests/conftest.py
+	$(BIN)/mypy tests/conftest.py scripts
 	$(BIN)/lint-imports --no-logo
 
 fix: setup ## Mend what ruff can mend
@@ -27,7 +27,7 @@ test: setup ## Run all tests, in a box where they need a systemd: make test ARGS
 	scripts/as-root $(BIN)/pytest $(ARGS)
 
 demo: setup ## The talk's demo in a box: an app once per core, killed, rebooted, and back
-	scripts/as-root scripts/demo $(ARGS)
+	scripts/as-root $(BIN)/python scripts/demo.py
 
 bench: ## pysup beside PM2, supervisord and circus, as ratios: make bench ROW=list
 	@scripts/setup npm

@@ -13,9 +13,9 @@ from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 
+import grounds
 import pytest
 
-import grounds
 import inside
 from pysup.box import Box
 
