@@ -383,6 +383,16 @@ def test_death_of_the_owner_leaves_nothing(how: signal.Signals) -> None:
     assert_nothing_left(name, pids)
 
 
+def test_a_dead_owner_is_refused() -> None:
+    """A process that has ended cannot own a box, and nothing stays of the try."""
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    name = f"orphan-{os.getpid()}"
+    with pytest.raises(BoxError, match="does not exist"):
+        Box.up(name, owner=ended.pid)
+    assert not (STATE / name).exists()
+
+
 def test_a_box_without_owner_outlives_its_maker() -> None:
     """owner=None is for `pysup box up`: it ends with down()."""
     name = child("from pysup.box import Box; print(Box.up(owner=None).name)").stdout.strip()

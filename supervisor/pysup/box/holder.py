@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +40,7 @@ class Holder:
         self.root = Path()
         self.init = 0
         self.init_fd = -1
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.console, self.terminal = os.openpty()
 
     def serve(self, control: socket.socket, owner: int) -> None:
@@ -62,18 +63,14 @@ class Holder:
         if owner >= 0:
             self._watch(owner, self._end)
         self._watch(self.console, self._log_console)
-        self._listen_to_systemd()
+        self.notify.bind(str(self.box.folder / "notify"))
+        self._watch(self.notify.fileno(), self._hear)
         kernel.unshare(kernel.CLONE_NEWNS)
         # Slave: when the machine unmounts something, the holder does not keep it in use.
         kernel.mount("", "/", flags=kernel.MS_REC | kernel.MS_SLAVE)
         work = self.box.folder / "work"
         work.mkdir()
         self.root = copy.make(work)
-
-    def _listen_to_systemd(self) -> None:
-        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        notify.bind(str(self.box.folder / "notify"))
-        self._watch(notify.fileno(), lambda: self._hear(notify.recv(65536)))
 
     def _boot(self) -> None:
         cgroups.create(self.box.name, self.trees)
@@ -83,7 +80,7 @@ class Holder:
         if self.init == 0:
             os.close(goes)
             _become_or_die(self._plan(), go)
-        kernel.fork_into_own_pid_namespace_again()
+        kernel.rejoin_pid_namespace()
         self.boots += 1
         self.is_reboot_asked = False
         self.init_fd = os.pidfd_open(self.init)
@@ -113,6 +110,7 @@ class Holder:
         os.close(self.init_fd)
         self.init_fd = -1
         cgroups.remove(self.box.name, self.trees)
+        list(self._messages())  # what it still said is not the next one's
         # reboot(2): in a PID namespace, a restart is seen as death by SIGHUP, power-off as SIGINT.
         if self.is_reboot_asked or code == -signal.SIGHUP:
             self._boot()
@@ -148,8 +146,15 @@ class Holder:
         self.waiting.append(client)
         signal.pidfd_send_signal(self.init_fd, how)
 
-    def _hear(self, message: bytes) -> None:
-        if b"READY=1" in message.split(b"\n") and not self.is_up:
+    def _messages(self) -> Iterator[bytes]:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                yield self.notify.recv(65536)
+
+    def _hear(self) -> None:
+        """Listen for systemd's READY=1, which it sends when it has started all it wanted to."""
+        is_ready = any(b"READY=1" in message.split(b"\n") for message in self._messages())
+        if is_ready and not self.is_up:
             self.is_up = True
             # Not before: until then, to enter the namespaces of that PID may be to enter the machine's.
             self.box = replace(self.box, init=self.init).save()

@@ -58,7 +58,7 @@ def unshare(namespaces: int) -> None:
     _check(_libc.unshare(namespaces), "unshare")
 
 
-def fork_into_own_pid_namespace_again() -> None:
+def rejoin_pid_namespace() -> None:
     """Undo ``unshare(CLONE_NEWPID)`` for the children to come; without this none can be made once the init is gone."""
     fd = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -144,17 +144,18 @@ class Box:
         """An ordinary user whose systemd runs without a login (lingering); returns the uid. Fine if it exists."""
         if enter.find_account(self.pid, name) is None:
             self._must(["useradd", "--create-home", "--shell=/bin/bash", "--", name])
-        uid = enter.account(self.pid, name).uid
         self._must(["loginctl", "enable-linger", name])
-        self._must(["systemctl", "start", f"user@{uid}.service"])
-        self._must(["systemctl", "--user", "start", "dbus.socket"], user=name)
-        self.run(["systemctl", "--user", "is-system-running", "--wait"], user=name, check=False)
-        return uid
+        return self._wait_user(name)
 
     def reboot(self, *, power_cut: bool = False, timeout: float = 30) -> None:
-        """Stop the box's systemd, in order or by SIGKILL, and boot it again: its disk stays, /run and /tmp do not."""
+        """Stop the box's systemd, in order or by SIGKILL, and boot it again: its disk stays, /run and /tmp do not.
+
+        Returns when the systemd of every lingering user is back as well.
+        """
         deadline = time.monotonic() + timeout
         self._ask("power-cut" if power_cut else "reboot", deadline)
+        for name in self.run(["find", "/var/lib/systemd/linger", "-type", "f", "-printf", "%f\n"]).stdout.split():
+            self._wait_user(name)
 
     def down(self) -> None:
         """End the box and all that runs in it, and return when nothing of it is left. Fine if it is gone."""
@@ -195,22 +196,18 @@ class Box:
 
     def _ask(self, request: str, deadline: float) -> None:
         """Ask the holder for *request*, wait until it says that the box is up, and see whether all is well in it."""
-        log = state.TOP / self.name / "log"
         try:
             with self._control() as client:
                 client.sendall(request.encode())
                 answer = _receive(client, deadline)
+            if answer == "ok":
+                return self._check_health(max(deadline - time.monotonic(), 1))
         except ConnectionError:
-            answer = "error its holder died\n" + (log.read_text(errors="replace") if log.exists() else "")
-        except TimeoutError as exc:
-            raise BoxError(
-                f"box {self.name!r} did not come up in time", hint=_last_lines(log.read_text(errors="replace"))
-            ) from exc
-        word, _, reason = answer.partition(" ")
-        if word != "ok":
-            first, _, tail = reason.partition("\n")
-            raise BoxError(f"box {self.name!r}: {first or 'its holder died'}", hint=_last_lines(tail))
-        self._check_health(max(deadline - time.monotonic(), 1))
+            answer = ""
+        except (TimeoutError, subprocess.TimeoutExpired) as exc:
+            raise BoxError(f"box {self.name!r} did not come up in time", hint=_last_lines(self._log())) from exc
+        first, _, tail = answer.removeprefix("error ").partition("\n")
+        raise BoxError(f"box {self.name!r}: {first or 'its holder died'}", hint=_last_lines(tail or self._log()))
 
     def _wait_down(self, client: socket.socket) -> None:
         try:
@@ -223,6 +220,10 @@ class Box:
         if holder:
             cgroups.wait_dead(int(holder))
 
+    def _log(self) -> str:
+        log = state.TOP / self.name / "log"
+        return log.read_text(errors="replace") if log.exists() else ""
+
     def _check_health(self, timeout: float) -> None:
         said = self.run(["systemctl", "is-system-running", "--wait"], check=False, timeout=timeout).stdout.strip()
         if said == "running":
@@ -231,6 +232,14 @@ class Box:
         units = [line.split()[0] for line in failed.splitlines()]
         log = self.run(["journalctl", "--boot", "--priority=warning", "--no-pager", "--lines=20"], check=False).stdout
         raise BoxError(f"box {self.name!r} is {said}: {', '.join(units) or 'no unit'} failed", hint=_last_lines(log))
+
+    def _wait_user(self, name: str) -> int:
+        """Wait until the systemd of a lingering user, and her bus, can be used; returns the uid."""
+        uid = enter.account(self.pid, name).uid
+        self._must(["systemctl", "start", f"user@{uid}.service"])
+        self._must(["systemctl", "--user", "start", "dbus.socket"], user=name)
+        self.run(["systemctl", "--user", "is-system-running", "--wait"], user=name, check=False)
+        return uid
 
     def _must(self, argv: list[str], user: str | None = None) -> None:
         result = self.run(argv, user=user, check=False)
@@ -276,7 +285,7 @@ def _start_holder(box: State, lock: int, owner: int | None) -> None:
         control.listen()
         fds = [lock, control.fileno()]
         if owner is not None:
-            fds.append(os.pidfd_open(owner or os.getpid()))
+            fds.append(_open_owner(owner or os.getpid()))
             closing.callback(os.close, fds[-1])
         log = closing.enter_context(box.log.open("ab"))
         numbers = [str(fd) for fd in fds] + ["-1"] * (owner is None)
@@ -284,6 +293,13 @@ def _start_holder(box: State, lock: int, owner: int | None) -> None:
         subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=fds, start_new_session=True, check=False
         )
+
+
+def _open_owner(pid: int) -> int:
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError as exc:
+        raise BoxError(f"process {pid} cannot own a box: it does not exist", hint="Name one that lives.") from exc
 
 
 def _receive(client: socket.socket, deadline: float) -> str:
