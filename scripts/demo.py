@@ -69,9 +69,8 @@ def main() -> None:
     began = time.monotonic()
     with grounds.booted() as box:
         demo = Demo(box)
-        demo.say(
-            f"A box booted in {time.monotonic() - began:.1f} s: a private systemd over a throw-away copy of this machine."
-        )
+        took = time.monotonic() - began
+        demo.say(f"A box booted in {took:.1f} s: a private systemd over a throw-away copy of this machine.")
         play(demo)
     demo.say("The box is gone, and with it all that was in it. To go on:")
     print(EPILOGUE)

@@ -92,7 +92,7 @@ def test_logs_since_leaves_out_what_was_before(counter):
 def test_logs_err_shows_stderr_alone(counter):
     """What the app wrote with console.error, and nothing that it wrote with console.log."""
     counter.box.run(["redis-cli", "set", "pysup:counter", "not a number"])
-    assert "instance 0: Redis is away" in counter.ask("http://127.0.0.1:9001/")
+    assert "instance 0: ERR value is not an integer" in counter.ask("http://127.0.0.1:9001/")
     counter.box.run(["redis-cli", "del", "pysup:counter"])
     said = counter.pysup("logs", "counter", "--err", "--raw", "--no-follow").splitlines()
     assert said == ["GET / failed: ERR value is not an integer or out of range"]

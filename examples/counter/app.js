@@ -16,7 +16,7 @@ const server = http.createServer(async (request, response) => {
     response.end(`instance ${instance} on port ${port}, pid ${process.pid}: hit number ${hits}\n`);
   } catch (error) {
     console.error(`${request.method} ${request.url} failed: ${error.message}`);
-    response.writeHead(503).end(`instance ${instance}: Redis is away\n`);
+    response.writeHead(503).end(`instance ${instance}: ${error.message}\n`);
   }
 });
 
