@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 PREFIX = "pysup-"
+ROOT_SLICE = "pysup.slice"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 _INSTANCE = re.compile(rf"{PREFIX}({NAME.pattern})@(\d+)\.service")

@@ -82,20 +82,28 @@ class Store:
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Hold the app's lock; waits for whoever has it. Half-done changes of a dead holder are settled first."""
+        """Hold the app's lock for a block; waits for whoever has it."""
+        descriptor = self.acquire(name)
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+    def acquire(self, name: str) -> int:
+        """Take the app's lock; closing the descriptor lets it go. Settles what a dead holder left half done."""
         import fcntl  # reading needs no lock, and so need not load it
 
         with _writing(self.locks):
             self.locks.mkdir(mode=0o755, parents=True, exist_ok=True)
-            descriptor = os.open(
-                self.locks / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-            )
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            descriptor = os.open(self.locks / f"{name}.lock", flags, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             self._settle(name)
-            yield
-        finally:
+        except BaseException:
             os.close(descriptor)
+            raise
+        return descriptor
 
     def write(self, name: str, files: Mapping[str, File], *, saved: bool) -> None:
         """Make *files* the app's only files, in the one directory and not in the other. The lock must be held."""

@@ -90,7 +90,10 @@ class Instance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppStatus:
-    """An app: its spec (None if its unit file cannot be read back: then ``problem`` says why) and its instances."""
+    """An app: its spec (None if its unit file cannot be read back: then ``problem`` says why) and its instances.
+
+    ``notes`` say what of the spec this machine cannot do.
+    """
 
     name: str
     scope: Scope
@@ -98,6 +101,7 @@ class AppStatus:
     instances: tuple[Instance, ...]
     saved: bool = False
     problem: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def namespace(self) -> str:

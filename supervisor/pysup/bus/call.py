@@ -1,0 +1,73 @@
+"""A method call as a value, and what may come back; both connections carry the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pysup.errors import BusError, NotPermitted, PysupError
+
+SYSTEMD = "org.freedesktop.systemd1"
+MANAGER_PATH = "/org/freedesktop/systemd1"
+MANAGER = f"{SYSTEMD}.Manager"
+PROPERTIES = "org.freedesktop.DBus.Properties"
+
+NO_SUCH_UNIT = f"{SYSTEMD}.NoSuchUnit"
+
+# What a call gives: its values with variants opened, or the error that it was answered with.
+Reply = tuple[object, ...] | PysupError
+
+T = TypeVar("T")
+
+# A conversation: yields calls to be made together, is sent their replies in order, returns what it found out.
+Conversation = Generator[Sequence["Call"], Sequence[Reply], T]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One method call."""
+
+    member: str
+    signature: str = ""
+    args: tuple[object, ...] = ()
+    path: str = MANAGER_PATH
+    interface: str = MANAGER
+    destination: str = SYSTEMD
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One signal that came in."""
+
+    member: str
+    path: str
+    interface: str
+    args: tuple[object, ...]
+
+
+def check(reply: Reply) -> tuple[object, ...]:
+    """The values of a reply; raises if it is an error."""
+    if isinstance(reply, PysupError):
+        raise reply
+    return reply
+
+
+_REFUSED = (
+    "org.freedesktop.DBus.Error.AccessDenied",
+    "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired",
+    "org.freedesktop.DBus.Error.AuthFailed",
+)
+
+_KINDS: dict[str, Callable[[str, str], PysupError]] = {
+    name: lambda text, _name: NotPermitted(
+        f"systemd does not let you do this: {text}", hint="Run it with sudo, or use your own manager: --user."
+    )
+    for name in _REFUSED
+}
+
+
+def error(name: str, text: str) -> PysupError:
+    """The exception for an error reply."""
+    kind = _KINDS.get(name)
+    return kind(text, name) if kind else BusError(f"systemd: {text or name}", name=name)

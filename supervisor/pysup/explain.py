@@ -1,0 +1,114 @@
+"""Exits and results in plain words: what systemd calls them, what they usually mean, what to try."""
+
+from __future__ import annotations
+
+import signal
+from typing import NamedTuple
+
+from pysup.app import App
+from pysup.unit import ActiveState, Exit, Instance
+
+
+class Explanation(NamedTuple):
+    """What happened, and what to try (empty when nothing needs to be)."""
+
+    what: str
+    remedy: str = ""
+
+
+# Exit codes of systemd's own, before the program ran: systemd.exec(5), "Process Exit Codes".
+_BEFORE_EXEC = {
+    200: Explanation("its working directory could not be entered", "Check cwd, and that its user may enter it."),
+    201: Explanation("its nice level could not be set", "Negative nice levels need root."),
+    203: Explanation(
+        "its program could not be executed", "Check that it is there and executable (ls -l), and its #! line."
+    ),
+    204: Explanation("there was not enough memory to start it"),
+    205: Explanation("its resource limits could not be set", "Lower nofile: ulimit -Hn shows how high it may be."),
+    209: Explanation("its log file could not be opened", "Check that the directory is there and may be written to."),
+    214: Explanation("its CPU scheduling could not be set"),
+    215: Explanation(
+        "its CPU affinity could not be set", "Check the CPU numbers: pysup start with --per-core picks them."
+    ),
+    216: Explanation("its group could not be taken on", "Check the group: getent group."),
+    217: Explanation("its user could not be taken on", "Check the user: getent passwd."),
+    218: Explanation("its capabilities could not be set"),
+    219: Explanation("its control group could not be set up"),
+    226: Explanation("its file system view could not be set up", "Check the sandboxing directives among its extras."),
+    228: Explanation("its system call filter could not be set up"),
+}
+
+_CODES = {
+    126: Explanation("a command was found but could not be executed", "Check the permissions of the script."),
+    127: Explanation("a command was not found", "Name it with its whole path, or pass PATH: --pass-env PATH."),
+    137: Explanation("its process was killed by SIGKILL inside", "Often memory: look for OOM in dmesg."),
+}
+
+_SIGNALS = {
+    "SIGKILL": "killed outright: by hand, by the memory limit, or because it did not stop in time",
+    "SIGSEGV": "it used memory that was not its own: a bug in it or in a native module",
+    "SIGABRT": "it gave itself up (abort), or the watchdog ended it",
+    "SIGBUS": "it used memory that is not there: often a file that was shortened",
+    "SIGILL": "it came to a machine instruction that this CPU does not have",
+    "SIGSYS": "it made a system call that its sandbox forbids",
+    "SIGTERM": "somebody asked it to end",
+    "SIGINT": "somebody interrupted it",
+    "SIGHUP": "its terminal went away, or somebody asked it to read its configuration again",
+    "SIGPIPE": "it wrote to somebody who no longer reads",
+}
+
+_RESULTS = {
+    "timeout": Explanation("it was not ready, or did not end, in time", "Give it longer, or look what it waits for."),
+    "start-limit-hit": Explanation(
+        "it ended so often in so short a time that systemd gave up", "Mend the cause, then: pysup start it again."
+    ),
+    "oom-kill": Explanation("the kernel killed it for want of memory", "Raise --memory-max, or find the leak."),
+    "watchdog": Explanation("it stopped telling the watchdog that it lives"),
+    "protocol": Explanation("it ended before it said READY=1", "Has it sd_notify? Else use --ready tcp or http."),
+    "resources": Explanation("systemd could not set it up", "See systemd's own words: pysup logs."),
+    "dependency": Explanation("something that it requires could not be started", "See which: pysup describe."),
+}
+
+
+def exit_words(end: Exit) -> str:
+    """``exit code 1`` or ``signal SIGKILL``."""
+    if end.signal is not None:
+        return f"signal {signal_name(end.signal)}" + (" (core dumped)" if end.dumped else "")
+    return f"exit code {end.code}"
+
+
+def signal_name(number: int) -> str:
+    """``SIGKILL`` for 9."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
+
+
+def explain(instance: Instance, app: App | None = None) -> Explanation | None:
+    """Why an instance is not running, or None if it is, or was stopped on purpose."""
+    if instance.is_up or (instance.active_state is ActiveState.INACTIVE and instance.result == "success"):
+        return None
+    by_result = _RESULTS.get(instance.result)
+    end = _of_exit(instance.last_exit, app) if instance.last_exit else None
+    if by_result and end and instance.result in ("start-limit-hit", "timeout", "protocol"):
+        return Explanation(f"{by_result.what}; last: {end.what}", end.remedy or by_result.remedy)
+    return by_result or end or Explanation(f"systemd says: {instance.result}")
+
+
+def _of_exit(end: Exit, app: App | None) -> Explanation:
+    words = exit_words(end)
+    if end.signal is not None:
+        meaning = _SIGNALS.get(signal_name(end.signal))
+        return Explanation(f"{words}: {meaning}" if meaning else words)
+    known = _BEFORE_EXEC.get(end.code or 0) or _CODES.get(end.code or 0)
+    if known:
+        return Explanation(f"{words}: {known.what}", known.remedy)
+    if end.code == 0:
+        ends = (
+            "" if app is None or app.restart.value in ("always", "on-success") else f" (restart is {app.restart.value})"
+        )
+        return Explanation(
+            f"it ended by itself, with {words}{ends}", "A server must stay in the foreground: no daemonizing."
+        )
+    return Explanation(words, "Its own last lines say why: pysup logs --err.")

@@ -1,0 +1,84 @@
+"""Asking systemd for jobs, and waiting until they have ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Self
+
+from pysup.bus import systemd1
+from pysup.bus.call import Call, Signal, check
+from pysup.bus.connection import Bus
+from pysup.errors import BusError, BusLost, JobTimeout
+
+
+async def enqueue(bus: Bus, calls: Sequence[Call]) -> list[str]:
+    """Have jobs made; their paths. Raises what the first refused one was answered with."""
+    return [str(check(reply)[0]) for reply in await bus.calls(calls)]
+
+
+async def perform(bus: Bus, calls: Sequence[Call], *, timeout: float | None = None) -> dict[str, str]:
+    """Have jobs made and wait until all have ended: systemd's result for each unit, ``done`` when it worked.
+
+    Raises JobTimeout after *timeout* seconds; the jobs go on.
+    """
+    if not calls:
+        return {}
+    ended = _Ended()
+    await bus.match(systemd1.manager_rule())
+    await bus.match(systemd1.owner_rule())
+    with bus.listening(ended.hear):
+        paths = set(await enqueue(bus, calls))
+        try:
+            async with asyncio.timeout(timeout):
+                await ended.wait_for(bus, paths)
+        except TimeoutError:
+            units = ", ".join(sorted(str(call.args[0]) for call in calls))
+            raise JobTimeout(
+                f"not done within {timeout:g} s: {units}",
+                hint="It goes on without pysup: pysup list shows how it stands. --wait-timeout waits longer.",
+            ) from None
+    return dict(ended.results)
+
+
+class _Ended:
+    """The jobs that have ended, as JobRemoved tells it."""
+
+    def __init__(self) -> None:
+        self.results: dict[str, str] = {}
+        self._paths: set[str] = set()
+        self._news = asyncio.Event()
+        self._doubtful = False
+
+    def hear(self, signal: Signal) -> None:
+        if signal.member == "JobRemoved":
+            _, path, unit, result = signal.args
+            self._paths.add(str(path))
+            self.results[str(unit)] = str(result)
+            self._news.set()
+        elif signal.member == "NameOwnerChanged" and signal.args[2]:
+            self._doubtful = True  # a new systemd process: signals of the old one may be missing
+            self._news.set()
+
+    async def wait_for(self, bus: Bus, paths: set[str]) -> None:
+        ended = asyncio.create_task(bus.ended(), name="pysup jobs: bus ended")
+        try:
+            while paths - self._paths:
+                news = asyncio.create_task(self._news.wait(), name="pysup jobs: news")
+                await asyncio.wait({ended, news}, return_when=asyncio.FIRST_COMPLETED)
+                news.cancel()
+                if ended.done():
+                    raise BusLost("the bus went away while systemd worked", hint="pysup list shows how it stands.")
+                self._news.clear()
+                if self._doubtful:
+                    await self._look(bus, paths)
+        finally:
+            ended.cancel()
+
+    async def _look(self, bus: Bus, paths: set[str]) -> Self:
+        """Ask for each job whether it is still there."""
+        self._doubtful = False
+        asked = sorted(paths - self._paths)
+        replies = await bus.calls([systemd1.get(path, systemd1.JOB, "State") for path in asked])
+        self._paths |= {path for path, reply in zip(asked, replies, strict=True) if isinstance(reply, BusError)}
+        return self

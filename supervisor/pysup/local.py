@@ -1,0 +1,37 @@
+"""This machine, as the manager needs it: where units live, which CPUs there are, how to reach systemd."""
+
+from __future__ import annotations
+
+import os
+
+from pysup.host import cpus, ground
+from pysup.render import BOOT_TARGET, Machine
+from pysup.store import Store
+from pysup.unit import Scope
+
+_PROGRAM_DIRECTORIES = ("/usr/bin", "/bin", "/usr/local/bin")
+
+
+def store(scope: Scope) -> Store:
+    """Where the units of a scope live here."""
+    return Store(ground.runtime_dir(scope), ground.saved_dir(scope), ground.lock_dir(scope), BOOT_TARGET[scope])
+
+
+def machine(scope: Scope) -> Machine:
+    """What rendering must know of this machine."""
+    allowed = cpus.allowed()
+    return Machine(
+        scope=scope,
+        cpus=allowed,
+        cores=cpus.physical(allowed),
+        systemd_cat=_program("systemd-cat") or "/usr/bin/systemd-cat",
+        curl=_program("curl"),
+    )
+
+
+def _program(name: str) -> str:
+    """A program's path, or empty; the caller's PATH does not count, units must not depend on it."""
+    for directory in _PROGRAM_DIRECTORIES:
+        if os.access(f"{directory}/{name}", os.X_OK):
+            return f"{directory}/{name}"
+    return ""

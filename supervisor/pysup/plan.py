@@ -1,0 +1,90 @@
+"""(what is wanted, what is there) -> what to do: pure decisions, carried out by the manager."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from pysup import names
+from pysup.app import App
+from pysup.errors import Conflict
+from pysup.selector import Chosen
+from pysup.states import UnitState
+from pysup.store import Stored
+from pysup.unit import ActiveState
+
+_IDLE = (ActiveState.INACTIVE, ActiveState.FAILED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Steps in their order. ``start`` are instances that do not run yet, and the target that wants them all."""
+
+    write: bool
+    reload: bool
+    stop: tuple[str, ...]
+    reset: tuple[str, ...]
+    restart: tuple[str, ...]
+    start: tuple[str, ...]
+
+    @property
+    def begun(self) -> tuple[str, ...]:
+        """The instances that will have been started anew."""
+        return tuple(unit for unit in (*self.restart, *self.start) if names.parse_instance(unit))
+
+
+def begin(app: App, found: Stored | None, units: Mapping[str, UnitState], *, force: bool) -> None:
+    """Raise Conflict if the app runs already as something else, and is not to be replaced."""
+    if found is None or found.app == app or force:
+        return
+    running = [state for state in units.values() if state.active_state not in _IDLE]
+    if running:
+        raise Conflict(
+            f"app {app.name!r} runs already, with other settings",
+            hint=f"Change it with: pysup start --force …, or take another --name; pysup stop {app.name} ends it.",
+        )
+
+
+def converge(
+    app: App,
+    numbers: tuple[int, ...],
+    found: Stored | None,
+    units: Mapping[str, UnitState],
+    *,
+    restart: bool = False,
+) -> Plan:
+    """What makes *numbers* of the app run, as *app* says, and no others.
+
+    ``restart`` starts those anew that run; a changed app is read again by systemd only where it knows the old one.
+    """
+    changed = found is None or found.app != app or found.numbers != numbers
+    wanted = {names.instance_unit(app.name, number) for number in numbers}
+    known = {unit: state for unit, state in units.items() if _is_of(app.name, unit)}
+    running = {unit for unit, state in known.items() if state.active_state not in _IDLE}
+    return Plan(
+        write=changed,
+        reload=changed and found is not None and bool(units),
+        stop=_in_order(running - wanted),
+        reset=_in_order({unit for unit in known if unit not in running or restart}),
+        restart=_in_order(running & wanted) if restart else (),
+        start=(names.target_unit(app.name), *_in_order(wanted - running)),
+    )
+
+
+def narrow(steps: Plan, only: Chosen) -> Plan:
+    """The part of a plan that touches just some instances."""
+    units = {names.instance_unit(only.app, number) for number in only.numbers}
+
+    def kept(of: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(unit for unit in of if unit in units)
+
+    return replace(steps, stop=(), reset=kept(steps.reset), restart=kept(steps.restart), start=kept(steps.start))
+
+
+def _is_of(app: str, unit: str) -> bool:
+    name = names.parse_instance(unit)
+    return name is not None and name.app == app
+
+
+def _in_order(units: set[str]) -> tuple[str, ...]:
+    return tuple(sorted(units, key=lambda unit: (len(unit), unit)))

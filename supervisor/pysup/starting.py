@@ -1,0 +1,87 @@
+"""Whether a start has come to something: dependencies before, readiness and survival after."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+
+from pysup import journal, logs, names, states, status
+from pysup.app import App, ReadyWhen
+from pysup.bus.connection import Bus
+from pysup.errors import NotFound, PysupError, StartFailed
+from pysup.explain import explain
+from pysup.names import InstanceName
+from pysup.render import dependency_unit
+from pysup.store import Store
+from pysup.unit import Instance, Scope
+
+SURVIVAL = 0.5
+LOG_LINES = 10
+
+
+async def check_dependencies(bus: Bus, app: App) -> tuple[str, ...]:
+    """Raise NotFound for what *app* requires and is not there; a note for each missing thing that it only wants."""
+    units = {dependency_unit(name): name for name in (*app.requires, *app.wants)}
+    found = await bus.converse(states.load_states(units)) if units else {}
+    missing = {unit: state for unit, state in found.items() if state != "loaded"}
+    required = {dependency_unit(name) for name in app.requires}
+    for unit, state in missing.items():
+        if unit in required:
+            raise NotFound(f"app {app.name!r} requires {units[unit]!r}: {unit} is {state}", hint=_remedy(unit, state))
+    return tuple(f"it wants {units[unit]!r}, but {unit} is {state}" for unit, state in missing.items())
+
+
+def _remedy(unit: str, state: str) -> str:
+    if state == "masked":
+        return f"systemctl unmask {unit}"
+    if unit.startswith(names.PREFIX):
+        return "Start that app first."
+    return f"Install what brings {unit}, or take it out of requires; systemctl list-unit-files shows what there is."
+
+
+async def survive(bus: Bus, store: Store, scope: Scope, app: App, units: Iterable[str]) -> None:
+    """Return once the instances in *units* are ready and, where systemd cannot tell, have lived half a second.
+
+    Raises StartFailed for those that are not.
+    """
+    begun = {name for name in map(names.parse_instance, units) if name}
+    if not begun:
+        return
+    instances = await _look(bus, store, scope, begun)
+    if app.ready.when is ReadyWhen.EXEC:
+        since = max((one.since or 0 for one in instances), default=0)
+        # Survival is a stretch of time; nothing else is waited for here.
+        await asyncio.sleep(max(0.0, min(since + SURVIVAL - time.time(), SURVIVAL)))
+        instances = await _look(bus, store, scope, begun)
+    failed = [one for one in instances if not one.is_up or one.restarts]
+    if failed:
+        raise await _failure(app, scope, failed, len(begun))
+
+
+async def _look(bus: Bus, store: Store, scope: Scope, begun: set[InstanceName]) -> list[Instance]:
+    app = next(iter(begun)).app
+    (found,) = await bus.converse(status.apps(store, scope, app, detail=True))
+    return [one for one in found.instances if one.name in begun]
+
+
+async def _failure(app: App, scope: Scope, failed: Sequence[Instance], begun: int) -> StartFailed:
+    first = failed[0]
+    why = explain(first, app)
+    words = why.what if why else f"it ended at once and systemd has started it again ({first.restarts} times)"
+    count = f"{len(failed)} of {begun} instances failed to start; " if begun > 1 else ""
+    hint = (why.remedy if why else "") or f"pysup logs {app.name} shows what it said."
+    return StartFailed(
+        f"app {app.name!r}: {count}{first.name}: {words}",
+        results=[(one.name.unit, one.result) for one in failed],
+        log=await asyncio.to_thread(last_lines, app, scope, first.name),
+        hint=hint,
+    )
+
+
+def last_lines(app: App, scope: Scope, name: InstanceName) -> list[str]:
+    """The last lines that an instance wrote; none if the journal may not be read."""
+    try:
+        return [entry.message for entry in journal.read(logs.of_instance(app, scope, name, lines=LOG_LINES))]
+    except PysupError:
+        return []

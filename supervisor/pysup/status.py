@@ -1,0 +1,112 @@
+"""Unit files, systemd and the kernel put together: how apps are now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pysup import names, states
+from pysup.bus.call import Conversation
+from pysup.host import cgroups, files, processes
+from pysup.names import InstanceName
+from pysup.selector import Chosen, Known, select
+from pysup.states import UnitState
+from pysup.store import Store, Stored
+from pysup.unit import ActiveState, AppStatus, Instance, Scope, Usage
+from pysup.unitfile import parse
+
+
+def known(stored: Mapping[str, Stored]) -> dict[str, Known]:
+    """The apps as selectors see them."""
+    return {name: Known(app.numbers, app.app.namespace if app.app else "") for name, app in stored.items()}
+
+
+def read(store: Store) -> dict[str, Stored]:
+    """All apps of a store by name."""
+    found = {name: store.find(name) for name in store.names()}
+    return {name: stored for name, stored in found.items() if stored}
+
+
+def patterns(apps: Sequence[str]) -> list[str]:
+    """What matches the units of these apps' instances."""
+    return [f"{names.PREFIX}{app}@*.service" for app in apps]
+
+
+def apps(
+    store: Store, scope: Scope, selectors: str | Sequence[str], *, detail: bool = False
+) -> Conversation[list[AppStatus]]:
+    """The chosen apps, with the chosen ones of their instances."""
+    stored = read(store)
+    chosen = select(selectors, known(stored))
+    wanted = ["*"] if selectors == "all" else [one.app for one in chosen]
+    units = (yield from states.loaded(patterns(wanted), detail=detail)) if chosen else {}
+    return [_chosen(assemble(stored[one.app], units, scope), one) for one in chosen]
+
+
+def assemble(stored: Stored, units: Mapping[str, UnitState], scope: Scope) -> AppStatus:
+    """An app with all its instances, and those that run though the app no longer wants them."""
+    running = {
+        name.number
+        for name, unit in ((names.parse_instance(unit), state) for unit, state in units.items())
+        if name and name.app == stored.name and unit.active_state is not ActiveState.INACTIVE
+    }
+    numbers = sorted({*stored.numbers, *running})
+    instances = (_instance(stored, InstanceName(stored.name, number), units, scope) for number in numbers)
+    return AppStatus(
+        name=stored.name,
+        scope=scope,
+        spec=stored.app,
+        instances=tuple(instances),
+        saved=stored.saved,
+        problem=str(stored.problem or ""),
+    )
+
+
+def _chosen(status: AppStatus, chosen: Chosen) -> AppStatus:
+    if chosen.whole:
+        return status
+    from dataclasses import replace
+
+    return replace(status, instances=tuple(one for one in status.instances if one.name.number in chosen.numbers))
+
+
+def _instance(stored: Stored, name: InstanceName, units: Mapping[str, UnitState], scope: Scope) -> Instance:
+    unit = units.get(name.unit) or UnitState(unit=name.unit)
+    group = unit.control_group or (control_group(unit.pid) if unit.pid else "")
+    uid = processes.uid_of(unit.pid) if unit.pid else None
+    app = stored.app
+    return Instance(
+        name=name,
+        scope=scope,
+        active_state=unit.active_state,
+        sub_state=unit.sub_state,
+        result=unit.result,
+        pid=unit.pid,
+        since=unit.since,
+        restarts=unit.restarts,
+        last_exit=unit.last_exit,
+        cpus=_cpus(stored, name) if app and app.is_per_core else (),
+        port=app.port + name.number if app and app.port is not None else None,
+        user=processes.user_name(uid) if uid is not None else app.user if app else "",
+        usage=cgroups.usage(group) if group else Usage(),
+        invocation_id=unit.invocation_id,
+        control_group=group,
+    )
+
+
+def control_group(pid: int) -> str:
+    """The control group that systemd has put a process in; empty when it is gone."""
+    text = (files.read(f"/proc/{pid}/cgroup") or b"").decode(errors="surrogateescape")
+    found = ""
+    for line in text.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "name=systemd":
+            return path
+        if not controllers:
+            found = path
+    return found
+
+
+def _cpus(stored: Stored, name: InstanceName) -> tuple[int, ...]:
+    text = (files.read(f"{stored.directory}/{name.unit}.d/instance.conf") or b"").decode()
+    lists = [line.value for line in parse(text) if line.key == "CPUAffinity"]
+    return tuple(int(cpu) for cpu in " ".join(lists).split() if cpu.isdigit())

@@ -1,0 +1,174 @@
+"""The same API for blocking code: one line per method.
+
+What only asks goes over a blocking connection, which costs a quarter of an event loop's import; the rest runs the
+asynchronous Manager on a loop of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar, overload
+
+from pysup import local, selector, status
+from pysup.app import App
+from pysup.bus.call import Conversation
+from pysup.host import ground
+from pysup.names import InstanceName
+from pysup.store import Store
+from pysup.unit import AppStatus, Scope
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from pysup.events import Event
+    from pysup.journal import Entry
+    from pysup.logs import LogOptions
+    from pysup.manager import Manager as AsyncManager
+    from pysup.transient import RunOptions, RunResult
+
+Selectors = str | Sequence[str]
+T = TypeVar("T")
+
+AppList = list[AppStatus]
+NameList = list[str]
+InstanceList = list[InstanceName]
+
+
+class Manager:
+    """Apps under one systemd manager, for blocking code; a context manager. See ``pysup.Manager`` for each method."""
+
+    def __init__(self, scope: Scope | None = None, *, store: Store | None = None) -> None:
+        self.scope = scope or ground.default_scope()
+        self._store = store or local.store(self.scope)
+        self._runner: asyncio.Runner | None = None
+        self._manager: AsyncManager | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection; what was started goes on."""
+        if self._runner and self._manager:
+            manager, self._manager = self._manager, None
+            self._runner.run(manager.__aexit__(None, None, None))
+            self._runner.close()
+
+    @overload
+    def start(
+        self, what: App, *, wait: bool = True, timeout: float | None = None, force: bool = False
+    ) -> AppStatus: ...
+
+    @overload
+    def start(
+        self, what: Selectors, *, wait: bool = True, timeout: float | None = None, force: bool = False
+    ) -> AppList: ...
+
+    def start(
+        self, what: App | Selectors, *, wait: bool = True, timeout: float | None = None, force: bool = False
+    ) -> AppStatus | AppList:
+        """Start an app, or what is known already."""
+        return self._run(lambda manager: manager.start(what, wait=wait, timeout=timeout, force=force))  # type: ignore[arg-type]
+
+    def stop(self, selectors: Selectors, *, wait: bool = True, timeout: float | None = None) -> AppList:
+        """Stop."""
+        return self._run(lambda manager: manager.stop(selectors, wait=wait, timeout=timeout))
+
+    def restart(self, selectors: Selectors, *, wait: bool = True, timeout: float | None = None) -> AppList:
+        """Stop and start."""
+        return self._run(lambda manager: manager.restart(selectors, wait=wait, timeout=timeout))
+
+    def delete(self, selectors: Selectors, *, timeout: float | None = None) -> NameList:
+        """Stop and forget."""
+        return self._run(lambda manager: manager.delete(selectors, timeout=timeout))
+
+    def scale(self, name: str, count: int, *, wait: bool = True, timeout: float | None = None) -> AppStatus:
+        """Have *count* instances."""
+        return self._run(lambda manager: manager.scale(name, count, wait=wait, timeout=timeout))
+
+    def list(self, selectors: Selectors = selector.ALL) -> AppList:
+        """How apps are now."""
+        return self._ask(status.apps(self._store, self.scope, selectors))
+
+    def get(self, name: str) -> AppStatus:
+        """One app in every detail."""
+        return self._ask(status.apps(self._store, self.scope, self._store.get(name).name, detail=True))[0]
+
+    def logs(
+        self, selectors: Selectors = selector.ALL, *, options: LogOptions | None = None, follow: bool = False
+    ) -> Iterator[Entry]:
+        """Lines of apps; with *follow*, on and on."""
+        from pysup import journal, logs
+
+        query = logs.query(self._store, self.scope, selectors, options or logs.DEFAULT)
+        return journal.follow(query) if follow else journal.read(query)
+
+    @contextlib.contextmanager
+    def watch(self, selectors: Selectors = selector.ALL) -> Iterator[Iterator[Event]]:
+        """What happens from now on: a context manager that gives an iterator over events."""
+        watch = self._started().watch(selectors)
+        events: AsyncIterator[Event] = self._run(lambda _: watch.__aenter__())
+        try:
+            yield self._each(events)
+        finally:
+            self._run(lambda _: watch.__aexit__(None, None, None))
+
+    def save(self, selectors: Selectors = selector.ALL) -> NameList:
+        """Keep apps over a reboot."""
+        return self._run(lambda manager: manager.save(selectors))
+
+    def unsave(self, selectors: Selectors = selector.ALL) -> NameList:
+        """Keep apps until the next reboot only."""
+        return self._run(lambda manager: manager.unsave(selectors))
+
+    def send_signal(self, selectors: Selectors, signal: str, *, whom: str = "main") -> InstanceList:
+        """Send a signal."""
+        return self._run(lambda manager: manager.send_signal(selectors, signal, whom=whom))
+
+    def reset(self, selectors: Selectors) -> InstanceList:
+        """Set restart counters to 0."""
+        return self._run(lambda manager: manager.reset(selectors))
+
+    def run(self, argv: Sequence[str], *, options: RunOptions | None = None) -> RunResult:
+        """Run a command as a transient unit."""
+        return self._run(lambda manager: manager.run(argv, options=options))
+
+    def _ask(self, conversation: Conversation[T]) -> T:
+        from pysup.bus.blocking import BlockingConnection
+
+        address = ground.bus_address(self.scope)
+        try:
+            connection = BlockingConnection(address)
+        except OSError as exc:
+            raise ground.unreachable(self.scope, exc) from exc
+        with connection:
+            return connection.converse(conversation)
+
+    def _run(self, call: Callable[[AsyncManager], Awaitable[T]]) -> T:
+        manager = self._started()
+
+        async def called() -> T:
+            return await call(manager)
+
+        assert self._runner  # noqa: S101 (_started made it)
+        return self._runner.run(called())
+
+    def _started(self) -> AsyncManager:
+        if self._manager is None:
+            import asyncio
+
+            from pysup.manager import Manager as AsyncManager
+
+            self._runner = asyncio.Runner()
+            self._manager = AsyncManager(self.scope, store=self._store)
+        return self._manager
+
+    def _each(self, events: AsyncIterator[Event]) -> Iterator[Event]:
+        while True:
+            yield self._run(lambda _: anext(events))
