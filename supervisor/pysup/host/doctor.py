@@ -13,7 +13,6 @@ from pysup.host.cgroups import Cgroups, Hierarchy
 from pysup.host.ground import Caller
 from pysup.unit import Scope
 
-
 _FIRST_PERSON = 1000  # SYSTEM_UID_MAX + 1: smaller numbers log into the machine's journal
 
 
@@ -167,7 +166,7 @@ def _controllers(machine: _Machine) -> Iterator[Check]:
             name="controllers",
             status=Status.WARN,
             message="a user's manager has none of cgroup v1: memory, CPU and task limits have no effect",
-            remedy="Boot with cgroup v2 (systemd.unified_cgroup_hierarchy=1), or run such apps in system scope, as root.",
+            remedy="Boot with cgroup v2, or run such apps in system scope, as root.",
         )
     else:
         yield Check(
@@ -205,7 +204,7 @@ def _journal(machine: _Machine) -> Iterator[Check]:
 def _journal_access(machine: _Machine, *, kept: bool) -> Check:
     caller = machine.caller
     folder = caller.path("/var/log/journal" if kept else "/run/log/journal")
-    # On disk, journald gives each account for people a file of its own, which they may read: journald.conf(5), SplitMode=.
+    # On disk, journald gives each person's account a file of its own, which they may read: journald.conf(5).
     has_own = kept and machine.scope is Scope.USER and caller.uid >= _FIRST_PERSON
     if has_own or any(os.access(file, os.R_OK) for file in folder.glob("*/system.journal")):
         return Check(name="journal access", status=Status.OK, message=f"{caller.name} may read it")

@@ -114,13 +114,19 @@ def _in_shell(line: str, args: Sequence[str], search: Search, interpreter: str |
             f"command line {line!r} needs a shell, so arguments after -- have no place in it",
             hint="Write them into the line.",
         )
-    words = [word for word in re.split(r"[\s|&;<>()]+", line) if word and not re.search(r"[=$`'\"*?\[]", word)]
     return Resolved(
         command=("/bin/sh", "-c", line),
-        name=suggest_name([word for word in words if word not in commandline.BUILTINS] or ["sh"]),
+        name=_name_of_line(line),
         cwd=str(search.cwd),
         note="It runs in /bin/sh. Write 'exec' before its last program, and no shell stays between systemd and it.",
     )
+
+
+def _name_of_line(line: str) -> str:
+    """The last of its commands is the one that stays; what is no plain word of it says nothing."""
+    last = re.split(r"&&|[;\n]", line.strip(" \t\n;"))[-1]
+    words = [word for word in re.split(r"[\s|&<>()]+", last) if word and not re.search(r"[=$`'\"*?\[]", word)]
+    return suggest_name([word for word in words if word not in commandline.BUILTINS] or ["sh"])
 
 
 def _find(word: str, target: str, search: Search) -> Path:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pysup.errors import SpecError
-from pysup.host import commandline
 
 SIZE = 4096  # more than the kernel looks at (256)
 
+_BEYOND_QUOTES = re.compile(r"[$\\]|(^|\s)#")  # variables, escapes and comments of env -S
 _SPLIT = re.compile(r"^(--split-string[= ]|-v?S)\s*")  # env's option to do what is done here anyway
 
 
@@ -37,9 +37,9 @@ class Shebang:
         if not self.is_env:
             name = self.interpreter if "/" in self.interpreter else f"./{self.interpreter}"
             return (), name, (self.argument,) if self.argument else ()
-        words = commandline.words(_SPLIT.sub("", self.argument))
-        at = next((index for index, word in enumerate(words or ()) if "=" not in word), None)
-        if words is None or at is None or words[0].startswith("-"):
+        words = _words_of_env(_SPLIT.sub("", self.argument))
+        at = next((index for index, word in enumerate(words) if "=" not in word), None)
+        if at is None or words[0].startswith("-"):
             raise SpecError(
                 f"script {str(file)!r} begins with '#!{self.interpreter} {self.argument}': that names no plain program",
                 hint="Name its interpreter: --interpreter PROGRAM.",
@@ -68,3 +68,13 @@ def windows_line_endings(file: Path) -> SpecError:
         f"script {str(file)!r} has Windows line endings (CRLF)",
         hint=f"Convert it: sed -i 's/\\r$//' {shlex.quote(str(file))}",
     )
+
+
+def _words_of_env(text: str) -> list[str]:
+    """The words as ``env -S`` splits them; none if it would do more than split and unquote."""
+    if _BEYOND_QUOTES.search(text):
+        return []
+    try:
+        return shlex.split(text)
+    except ValueError:  # a quote that does not end
+        return []
