@@ -201,6 +201,12 @@ def test_environment_and_folder_are_clean(box: Box) -> None:
     assert [box.run(["pwd"], cwd=cwd).stdout.strip() for cwd in (None, "/usr")] == ["/root", "/usr"]
 
 
+def test_commands_are_in_a_cgroup_of_the_box_but_in_no_unit(box: Box) -> None:
+    """systemd of today refuses callers from outside of its cgroups, and what is in a unit dies with it."""
+    lines = box.run(["cat", "/proc/self/cgroup"]).stdout.splitlines()
+    assert "0::/entered" in lines
+
+
 def test_entering_is_cheap(box: Box) -> None:
     """A command costs milliseconds: the best of five, as other tests may run."""
     assert min(_seconds(box) for _ in range(5)) < 0.1

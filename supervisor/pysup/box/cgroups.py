@@ -17,13 +17,14 @@ from pysup.errors import BoxError
 
 _MOUNT_FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
 _REMOVE_SECONDS = 10.0
+_ENTERED = "entered"
 _USED_BY_SYSTEMD = frozenset(("cpu", "cpuset", "io", "memory", "pids"))
 
 
 def discover() -> list[Hierarchy]:
     """The hierarchies of this machine; BoxError when systemd would have none to keep its units in."""
     found = mounts.hierarchies(mounts.current())
-    if not any(tree.is_v2 or "name=systemd" in tree.controllers for tree in found):
+    if not any(tree.is_systemds for tree in found):
         raise BoxError(
             "no cgroup hierarchy that systemd can use is mounted (cgroup2, or cgroup v1 with name=systemd)",
             hint="Try: mount -t cgroup2 cgroup2 /sys/fs/cgroup",
@@ -40,12 +41,22 @@ def create(name: str, trees: Sequence[Hierarchy]) -> None:
         group.mkdir()
         if "cpuset" in tree.controllers:
             _copy_cpuset(tree.where, group)
+        if tree.is_systemds:
+            (group / _ENTERED).mkdir()
 
 
 def enter(name: str, trees: Sequence[Hierarchy]) -> None:
     """Move this process into the box's cgroups."""
     for tree in trees:
         (_group(tree, name) / "cgroup.procs").write_text("0")
+
+
+def of_entered(name: str) -> list[Path]:
+    """The cgroups, beside systemd's own units, for commands that are run in a box from outside.
+
+    They cannot stay in their caller's: systemd 257's logind refuses who is outside of its cgroup namespace (EUNATCH).
+    """
+    return [_group(tree, name) / _ENTERED for tree in discover() if tree.is_systemds]
 
 
 def remove(name: str, trees: Sequence[Hierarchy]) -> None:

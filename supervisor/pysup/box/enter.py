@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -74,12 +75,14 @@ def find_account(init: int, name: str) -> Account | None:
     return None
 
 
-def command_line(init: int, user: Account, argv: Sequence[str], cwd: str) -> list[str]:
-    """What to run on the machine so that *argv* runs as *user* in the box whose systemd has the PID *init*."""
+def command_line(init: int, groups: Sequence[Path], user: Account, argv: Sequence[str], cwd: str) -> list[str]:
+    """What to run on the machine so that *argv* runs as *user*, in the cgroups *groups*, in the box of *init*."""
     if isinstance(argv, str) or not argv:
         raise BoxError(f"{argv!r} is not a command line", hint="Give a list: the command, then its arguments.")
     forbidden = ",".join(f"-{name}" for name in FORBIDDEN)
+    moves = "".join(f"echo 0 >{shlex.quote(str(group))}/cgroup.procs && " for group in groups)
     return [
+        *("/bin/sh", "-c", moves + 'exec "$@"', "sh"),
         *(tool("nsenter"), f"--target={init}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--"),
         *("setpriv", f"--reuid={user.uid}", f"--regid={user.gid}", "--init-groups", "--inh-caps=-all"),
         *(f"--bounding-set={forbidden}", "--pdeathsig=KILL", "--"),

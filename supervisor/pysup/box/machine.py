@@ -129,7 +129,7 @@ class Box:
         """
         init = self.pid
         account = enter.account(init, user or "root")
-        command = enter.command_line(init, account, argv, os.fspath(cwd or account.home))
+        command = enter.command_line(init, cgroups.of_entered(self.name), account, argv, os.fspath(cwd or account.home))
         options = {"umask": 0o022} | popen_kwargs
         return Entered(command, env=enter.environment(account, env), **options)
 
@@ -289,10 +289,15 @@ def _start_holder(box: State, lock: int, owner: int | None) -> None:
             closing.callback(os.close, fds[-1])
         log = closing.enter_context(box.log.open("ab"))
         numbers = [str(fd) for fd in fds] + ["-1"] * (owner is None)
-        command = [sys.executable, "-I", "-m", "pysup.box.holder", box.name, *numbers]
-        subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=fds, start_new_session=True, check=False
+        # -P and this path: it finds the modules that the caller has found, wherever they are.
+        command = [sys.executable, "-P", "-m", "pysup.box.holder", box.name, *numbers]
+        path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+        begun = subprocess.run(
+            command, env=os.environ | path, pass_fds=fds, start_new_session=True, check=False, **streams
         )
+    if begun.returncode:
+        raise BoxError(f"the holder of box {box.name!r} cannot start", hint=_last_lines(box.log.read_text()))
 
 
 def _open_owner(pid: int) -> int:

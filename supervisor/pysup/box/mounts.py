@@ -36,6 +36,11 @@ class Hierarchy:
         """Whether this is the cgroup v2 tree."""
         return not self.controllers
 
+    @property
+    def is_systemds(self) -> bool:
+        """Whether systemd keeps its units here (the others are for limits only)."""
+        return self.is_v2 or "name=systemd" in self.controllers
+
 
 def parse(mountinfo: str) -> list[Mount]:
     """The mounts that *mountinfo* lists, in its order."""
