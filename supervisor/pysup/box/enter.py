@@ -16,6 +16,8 @@ from pysup.errors import BoxError
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+_SET_BY_SHELLS = ("OLDPWD", "PWD", "SHLVL", "_")  # on the way in; PWD would be the caller's folder
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
@@ -86,7 +88,7 @@ def command_line(init: int, groups: Sequence[Path], user: Account, argv: Sequenc
         *(tool("nsenter"), f"--target={init}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--"),
         *("setpriv", f"--reuid={user.uid}", f"--regid={user.gid}", "--init-groups", "--inh-caps=-all"),
         *(f"--bounding-set={forbidden}", "--pdeathsig=KILL", "--"),
-        *("env", "--default-signal=INT,QUIT", f"--chdir={cwd}", "--"),
+        *("env", *(f"--unset={name}" for name in _SET_BY_SHELLS), "--default-signal=INT,QUIT", f"--chdir={cwd}", "--"),
         *argv,
     ]
 
