@@ -16,7 +16,7 @@ check: setup ## Lint, format, types, layers: all that needs no systemd
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/mypy tests/conftest.py scripts
+	$(BIN)/mypy tests/conftest.py scripts bench
 	$(BIN)/lint-imports --no-logo
 
 fix: setup ## Mend what ruff can mend
@@ -31,7 +31,7 @@ demo: setup ## The talk's demo in a box: an app once per core, killed, rebooted,
 
 bench: ## pysup beside PM2, supervisord and circus, as ratios: make bench ROW=list
 	@scripts/setup npm
-	scripts/as-root $(BIN)/python -m bench $(if $(ROW),--row $(ROW)) $(ARGS)
+	scripts/as-root env PYTHONPATH=scripts $(BIN)/python -m bench $(if $(ROW),--row $(ROW)) $(ARGS)
 
 build: setup ## The wheel and the sdist in dist/, and a try of the wheel without the source
 	scripts/build
