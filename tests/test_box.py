@@ -106,12 +106,12 @@ def test_it_runs_a_real_systemd(box: Box) -> None:
 
 
 def test_it_boots_fast(box: Box) -> None:
-    """systemd needs well under the second and a half that a loaded machine is given here."""
+    """It waits for nothing: a fraction of a second; the limit is for emulated and loaded machines."""
     stamps = box.run(
         ["systemctl", "show", "-p", "UserspaceTimestampMonotonic", "-p", "FinishTimestampMonotonic", "--value"]
     )
     begin, end = sorted(map(int, stamps.stdout.split()))
-    assert end - begin < 1_500_000
+    assert end - begin < 5_000_000
 
 
 def test_nothing_of_the_machine_runs_in_it(box: Box) -> None:
