@@ -266,8 +266,8 @@ class App:
             for cpu in self.reserve:
                 check.between(cpu, 0, 8191, "reserve")
         if self.port is not None:
-            last = self.port + (self.instances if isinstance(self.instances, int) else 1) - 1
             check.port(self.port, "port")
+            last = self.port + (self.instances if isinstance(self.instances, int) else 1) - 1
             check.port(last, "port of the last instance")
         check.not_negative(self.restart_delay, "restart_delay")
         check.between(self.restart_limit, 0, 2**31 - 1, "restart_limit")

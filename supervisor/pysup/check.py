@@ -188,4 +188,4 @@ def not_negative(value: float, field: str) -> None:
 
 def _short(value: object) -> str:
     shown = repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:40]}… ({len(shown)} characters)"
+    return shown if len(shown) <= 60 else f"{shown[:40]}… ({len(str(value))} characters)"

@@ -47,10 +47,17 @@ def decode(lines: Iterable[tuple[str, str]], env: Mapping[str, str], *, where: s
             if name in values:
                 values[name] = kind(**values[name])  # type: ignore[arg-type]
         if "env" in values:
-            values["env"] = {str(name): env[name] for name in values["env"]}  # type: ignore[attr-defined]
+            values["env"] = _environment(values["env"], env, where)
         return App(**values)  # type: ignore[arg-type]
-    except (SpecError, TypeError, KeyError, AttributeError) as exc:
+    except (SpecError, TypeError, AttributeError) as exc:
         raise _corrupt(str(exc), where) from exc
+
+
+def _environment(wanted: object, env: Mapping[str, str], where: str) -> dict[str, str]:
+    try:
+        return {str(name): env[name] for name in wanted}  # type: ignore[attr-defined]
+    except (KeyError, TypeError) as exc:
+        raise _corrupt(f"Env={wanted!r} names what the environment file lacks ({exc})", where) from exc
 
 
 def _changed(value: App | Ready | Limits | Log) -> dict[str, object]:

@@ -21,6 +21,8 @@ from pysup.errors import CorruptUnit, NotFound, NotPermitted, PysupError, StoreE
 from pysup.render import File, is_edited
 from pysup.unitfile import parse, parse_environment
 
+_MANIFEST = "MANIFEST"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
@@ -161,8 +163,12 @@ class Store:
             self._commit(name, self.runtime, {}, {})
 
     def _finish(self, name: str, directory: Path, committed: Path) -> None:
-        """Put a committed change in place; safe to be done twice."""
-        manifest = (committed / "MANIFEST").read_text().splitlines()
+        """Put a committed change in place; safe to be done twice, and after a crash in the middle."""
+        text = _read(committed / _MANIFEST)
+        if text is None:  # it goes last: all is in place
+            committed.rmdir()
+            return
+        manifest = text.splitlines()
         for path in _owned(directory, name, self.boot_target):
             if path not in manifest:
                 _unlink(directory / path)
@@ -240,7 +246,7 @@ def _stage(staging: Path, files: Mapping[str, File], links: Mapping[str, str]) -
     _discard(staging)
     staging.mkdir(mode=0o700)
     manifest = "".join(f"{path}\n" for path in [*files, *links])
-    for path, file in {**files, "MANIFEST": File(manifest)}.items():
+    for path, file in {**files, _MANIFEST: File(manifest)}.items():
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with os.fdopen(os.open(staging / path.replace("/", "!"), flags, 0o600), "w", encoding="utf-8") as stream:
             stream.write(file.text)
@@ -253,7 +259,7 @@ def _stage(staging: Path, files: Mapping[str, File], links: Mapping[str, str]) -
 
 
 def _discard(directory: Path) -> None:
-    for entry in _list(directory):
+    for entry in sorted(_list(directory), key=lambda entry: entry == _MANIFEST):
         (directory / entry).unlink()
     with contextlib.suppress(FileNotFoundError):
         directory.rmdir()
