@@ -190,7 +190,9 @@ def test_shebang_arguments_are_kept(desk: Desk, line: str, expected: list[str]) 
     assert vector(desk.resolve("serve")) == (*(word.replace("BIN", str(desk.bin)) for word in expected), file)
 
 
-@pytest.mark.parametrize("line", ["#!/usr/bin/env -i node", "#!/usr/bin/env -S ${NODE}", "#!/usr/bin/env -S 'x", "#!/usr/bin/env"])
+@pytest.mark.parametrize(
+    "line", ["#!/usr/bin/env -i node", "#!/usr/bin/env -S ${NODE}", "#!/usr/bin/env -S 'x", "#!/usr/bin/env"]
+)
 def test_shebang_that_only_env_understands_is_refused(desk: Desk, line: str) -> None:
     """What it would run is known only there, so the user must say."""
     desk.write("serve", f"{line}\n", mode=0o755)
@@ -439,9 +441,20 @@ def test_empty_and_impossible_commands(desk: Desk, typed: str) -> None:
     desk.refuse(typed)
 
 
+def test_a_path_that_the_kernel_refuses_is_not_a_crash(desk: Desk) -> None:
+    """On PATH it is passed by (su leaves root's folders there); as a target it is said why."""
+    desk.install("tool")
+    (desk.cwd / "loop").symlink_to("loop")
+    assert resolve("tool", cwd=desk.cwd, path=f"/{'x' * 300}:loop:{desk.bin}").command == (desk.has("tool"),)
+    assert "File name too long" in desk.refuse("x" * 300).message
+    assert "Too many levels" in desk.refuse("loop/x.js").message
+    with pytest.raises(SpecError, match="Too many levels"):
+        resolve("tool", cwd=desk.cwd / "loop", path="")
+
+
 def test_missing_working_directory(desk: Desk) -> None:
     """Named before anything else."""
-    with pytest.raises(SpecError, match="does not exist"):
+    with pytest.raises(SpecError, match="there is no directory"):
         resolve("true", cwd=desk.cwd / "gone", path="/bin")
 
 

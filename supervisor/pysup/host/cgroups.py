@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from typing import NamedTuple
 
 from pysup.host import files, processes
 from pysup.unit import Usage
@@ -26,8 +26,7 @@ class Hierarchy(StrEnum):
     V2 = "v2"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InForce:
+class InForce(NamedTuple):
     """The limits that the kernel holds a control group to; None is no limit, or not known.
 
     Bytes; ``cpu_quota`` in CPUs; weights on systemd's scale of 1 to 10000; ``cpus`` as the kernel lists them.
@@ -42,8 +41,7 @@ class InForce:
     cpus: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cgroups:
+class Cgroups(NamedTuple):
     """The trees that are mounted. ``mounts`` has, by controller, the directory and what of the tree it shows."""
 
     hierarchy: Hierarchy

@@ -6,12 +6,14 @@ import os
 import pwd
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pysup.errors import EnvironmentProblem, NoBus, NoSystemd, NotPermitted
 from pysup.host import users
 from pysup.unit import Scope
+
+_PAM_MODULE = ("lib*/security/pam_systemd.so", "lib/*/security/pam_systemd.so")
 
 
 class NoDBus(NoBus):
@@ -22,8 +24,7 @@ class NoUserManager(NoBus):
     """systemd runs, but no manager of this user's own."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
+class Caller(NamedTuple):
     """Who asks, from which environment, on which machine."""
 
     uid: int
@@ -102,8 +103,9 @@ def unreachable(scope: Scope, error: OSError, caller: Caller | None = None) -> E
     if isinstance(error, PermissionError):
         return NotPermitted(
             f"the bus of the {scope} manager refuses user {caller.name!r}: {reason}",
-            hint="Run pysup as the user whose apps these are: sudo pysup … for the machine's, "
-            f"sudo -iu {caller.name} pysup … for theirs.",
+            hint="Type sudo before the command."
+            if scope is Scope.SYSTEM
+            else f"Type: ls -ld /run/user/{caller.uid}; it must be {caller.name}'s own, with mode drwx------.",
         )
     unit = "systemctl" if scope is Scope.SYSTEM else "systemctl --user"
     return NoBus(
@@ -123,12 +125,13 @@ def require_rights(scope: Scope, caller: Caller | None = None) -> None:
 
 
 def user_runtime_dir(caller: Caller | None = None) -> Path:
-    """The user's own runtime directory; raises NoUserManager if they have none."""
+    """The user's own runtime directory; raises NoSystemd or NoUserManager if they have none."""
     caller = caller or Caller.now()
     given = caller.environ.get("XDG_RUNTIME_DIR", "")
     for path in (given, f"/run/user/{caller.uid}"):
         if path.startswith("/") and caller.owns(caller.path(path)):
             return caller.path(path)
+    require_systemd(caller)
     raise _no_user_manager(caller)
 
 
@@ -199,15 +202,10 @@ def _user_bus(caller: Caller) -> str:
     )
 
 
-def _no_user_manager(caller: Caller) -> EnvironmentProblem:
-    if not is_systemd_pid1(caller):
-        try:
-            require_systemd(caller)
-        except NoSystemd as exc:
-            return exc
+def _no_user_manager(caller: Caller) -> NoUserManager:
     what = f"no systemd manager is running for user {caller.name!r}"
     sudo = "sudo " if caller.uid else ""
-    if not any(caller.path("/usr/lib").glob("*/security/pam_systemd.so")):
+    if not any(any(caller.path("/usr").glob(place)) for place in _PAM_MODULE):
         return NoUserManager(
             f"{what}: the package that starts it is missing",
             hint=f"Type: {sudo}apt install libpam-systemd && {sudo}loginctl enable-linger {caller.name}",

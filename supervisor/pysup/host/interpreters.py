@@ -58,7 +58,7 @@ class Search:
         folders = [""] if "/" in str(word) else self.path.split(":")
         for folder in folders:
             candidate = self.absolute(Path(folder, word))
-            if candidate.is_file() and os.access(candidate, os.X_OK):
+            if os.access(candidate, os.X_OK) and candidate.is_file():
                 return candidate
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pysup.host import users
 from pysup.host.files import read as read_file
@@ -17,8 +17,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Process:
+class Process(NamedTuple):
     """One process; ``started`` is seconds since the epoch, ``rss`` bytes.
 
     ``cpu_seconds`` has the children in it that ended and were waited for, as a control group's count has.

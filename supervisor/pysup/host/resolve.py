@@ -83,9 +83,9 @@ def suggest_name(words: Sequence[str]) -> str:
 
 def _directory(cwd: str | Path) -> Path:
     found = Path(cwd).absolute()
-    if not found.is_dir():
+    if not stat.S_ISDIR(_mode(found)):
         raise SpecError(
-            f"directory {str(found)!r} does not exist",
+            f"there is no directory {str(found)!r}",
             hint=f"Make it (mkdir -p {shlex.quote(str(found))}), or name another.",
         )
     return found.resolve() if ".." in found.parts else found
@@ -131,26 +131,30 @@ def _name_of_line(line: str) -> str:
 
 def _find(word: str, target: str, search: Search) -> Path:
     """The file that a first word means."""
-    file = search.absolute(word)
     on_path = None if "/" in word else search.program(word)
-    is_in_line = word != target and not interpreters.extension(word)
-    if on_path and (is_in_line or not file.is_file()):
+    if on_path and word != target and not interpreters.extension(word):
         return on_path
-    if not os.path.lexists(file):
-        raise _not_found(word, target, search)
+    file = search.absolute(word)
     mode = _mode(file)
+    if stat.S_ISREG(mode):
+        return file
+    if on_path:
+        return on_path
+    if not mode:
+        raise _not_found(word, target, search)
     if stat.S_ISDIR(mode):
         raise _is_directory(word, file)
-    if not stat.S_ISREG(mode):
-        raise SpecError(f"{word!r} is not a regular file", hint="Name a script or a program.")
-    return file
+    raise SpecError(f"{word!r} is not a regular file", hint="Name a script or a program.")
 
 
 def _mode(file: Path) -> int:
+    """Its type and rights, 0 if there is no such file."""
     try:
         return file.stat().st_mode
     except OSError as exc:
-        target = f", a link to {str(file.readlink())!r}," if file.is_symlink() else ""
+        if isinstance(exc, (FileNotFoundError, NotADirectoryError)) and not os.path.lexists(file):
+            return 0
+        target = f", a link to {str(file.readlink())!r}," if os.path.lexists(file) else ""
         raise SpecError(
             f"{str(file)!r}{target} cannot be reached: {exc.strerror}", hint="Mend the path, or its rights."
         ) from exc
@@ -267,9 +271,7 @@ def _not_found(word: str, target: str, search: Search) -> SpecError:
 
     hint = "Name a script, a program on PATH, or a command line in quotes."
     for wanted in (Path(target), Path(word)):
-        folder = search.absolute(wanted).parent
-        files = [entry.name for entry in folder.iterdir()] if os.access(folder, os.R_OK) else []
-        if near := get_close_matches(wanted.name, files, n=1):
+        if near := get_close_matches(wanted.name, _names_in(search.absolute(wanted).parent), n=1):
             hint = f"Did you mean {str(wanted.with_name(near[0]))!r}?"
             break
     if "/" in word or interpreters.extension(word):
@@ -278,6 +280,14 @@ def _not_found(word: str, target: str, search: Search) -> SpecError:
 
 
 def _is_directory(word: str, folder: Path) -> SpecError:
-    inside = [name for name in _ENTRIES if (folder / name).is_file()]
+    names = _names_in(folder)
+    inside = [name for name in _ENTRIES if name in names]
     hint = f"Did you mean {str(Path(word, inside[0]))!r}?" if inside else "Name the file in it that is to run."
     return SpecError(f"{word!r} is a directory", hint=hint)
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return [entry.name for entry in folder.iterdir()]
+    except OSError:
+        return []

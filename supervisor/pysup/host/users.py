@@ -5,15 +5,14 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from pysup.errors import SpecError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class Account(NamedTuple):
     """A line of the user database."""
 
     name: str
