@@ -114,6 +114,13 @@ def test_inherited_runtime_directory_is_not_believed(booted: Path, inherited: st
     assert f"unix:path={booted}/run/user/{ME}/bus" == ground.bus_address(Scope.USER, there)
 
 
+def test_runtime_directory_of_the_manager_wins(booted: Path) -> None:
+    """A CI job may have made one of its own, with no systemd in it."""
+    make(booted, f"/run/user/{ME}/bus", f"/run/user/{ME}/systemd/private", "/tmp/own/")
+    there = caller(booted, XDG_RUNTIME_DIR="/tmp/own")
+    assert f"unix:path={booted}/run/user/{ME}/bus" == ground.bus_address(Scope.USER, there)
+
+
 def test_user_without_manager_is_told_to_linger(booted: Path) -> None:
     """Nobody is logged in, and nothing keeps their manager."""
     found = problem(booted, Scope.USER)

@@ -452,6 +452,13 @@ def test_a_path_that_the_kernel_refuses_is_not_a_crash(desk: Desk) -> None:
         resolve("tool", cwd=desk.cwd / "loop", path="")
 
 
+@pytest.mark.systemd_user
+def test_working_directory_that_one_may_not_enter() -> None:
+    """``su alice -c 'pysup start …'`` from root's home."""
+    with pytest.raises(SpecError, match="'/root' may not be entered"):
+        resolve("true", cwd="/root", path="/usr/bin")
+
+
 def test_missing_working_directory(desk: Desk) -> None:
     """Named before anything else."""
     with pytest.raises(SpecError, match="there is no directory"):

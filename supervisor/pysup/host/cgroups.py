@@ -62,8 +62,8 @@ class Cgroups(NamedTuple):
         """What a unit uses now.
 
         Memory is that of the whole control group, with the page cache that its files fill: more than the sum of
-        its processes. Where the unit has no memory accounting (cgroup v1, most user managers) it *is* the sum of its
-        processes; ``source`` tells which.
+        its processes. Where the unit has no memory accounting (a user's manager on cgroup v1, or accounting turned
+        off) it *is* the sum of its processes; ``source`` tells which.
         """
         if not control_group:
             return Usage()

@@ -125,14 +125,18 @@ def require_rights(scope: Scope, caller: Caller | None = None) -> None:
 
 
 def user_runtime_dir(caller: Caller | None = None) -> Path:
-    """The user's own runtime directory; raises NoSystemd or NoUserManager if they have none."""
+    """The user's own runtime directory, best the one that their manager uses.
+
+    Raises NoSystemd or NoUserManager if they have none.
+    """
     caller = caller or Caller.now()
     given = caller.environ.get("XDG_RUNTIME_DIR", "")
-    for path in (given, f"/run/user/{caller.uid}"):
-        if path.startswith("/") and caller.owns(caller.path(path)):
-            return caller.path(path)
-    require_systemd(caller)
-    raise _no_user_manager(caller)
+    named = [caller.path(path) for path in (given, f"/run/user/{caller.uid}") if path.startswith("/")]
+    own = [path for path in named if caller.owns(path)]
+    if not own:
+        require_systemd(caller)
+        raise _no_user_manager(caller)
+    return next((path for path in own if (path / "systemd").is_dir()), own[0])
 
 
 def runtime_dir(scope: Scope, caller: Caller | None = None) -> Path:

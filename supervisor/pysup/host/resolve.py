@@ -88,6 +88,11 @@ def _directory(cwd: str | Path) -> Path:
             f"there is no directory {str(found)!r}",
             hint=f"Make it (mkdir -p {shlex.quote(str(found))}), or name another.",
         )
+    if not os.access(found, os.X_OK):
+        raise SpecError(
+            f"directory {str(found)!r} may not be entered by the user who asks",
+            hint="Go to one of your own first (cd), or name it.",
+        )
     return found.resolve() if ".." in found.parts else found
 
 
