@@ -1,0 +1,89 @@
+"""The table of commands: names, aliases, one line of help, and the function to load when one is called.
+
+A command plugs in with one row here and one function in a module of this package. The function is a plain typer
+function: its parameters, annotated as in ``options.py``, are the options; its docstring is the help (an ``Examples:``
+paragraph at the end is printed as it stands); what it returns is the exit code, None for 0. It raises PysupError and
+never exits. A family (``box up``, ``box down``) is a ``typer.Typer()`` instead of a function. Nothing here is imported
+before its command is called, so rows cost nothing: keep this module free of imports.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """A command; ``place`` is ``module:attribute`` below ``pysup.cli``."""
+
+    name: str
+    place: str
+    help: str
+    group: str
+
+
+LIFE = "Run apps"
+LOOK = "Look at them"
+KEEP = "Keep them over reboots"
+GROUND = "The ground under them"
+
+ROWS = (
+    Row("start", "start:start", "Start a script, a program, a command line, or an app that is known.", LIFE),
+    Row("stop", "life:stop", "Stop apps or instances; they stay known.", LIFE),
+    Row("restart", "life:restart", "Stop and start; what does not run is started.", LIFE),
+    Row("scale", "scale:scale", "Change how many instances an app has.", LIFE),
+    Row("delete", "life:delete", "Stop apps and forget them.", LIFE),
+    Row("signal", "signal:signal", "Send a signal to instances.", LIFE),
+    Row("reset", "reset:reset", "Set restart counters to 0 and forget failures.", LIFE),
+    Row("run", "run:run", "Run a command once, as a job of systemd's.", LIFE),
+    Row("list", "listing:list_apps", "Show every instance: state, pid, uptime, CPU, memory.", LOOK),
+    Row("logs", "logs:logs", "Show what apps write, and follow it.", LOOK),
+    Row("describe", "describe:describe", "Show all about an app, and why it failed.", LOOK),
+    Row("env", "env:env", "Show the environment of an instance.", LOOK),
+    Row("pid", "pid:pid", "Print process ids.", LOOK),
+    Row("cat", "cat:cat", "Show the unit files of an app.", LOOK),
+    Row("save", "keep:save", "Have apps come back after a reboot.", KEEP),
+    Row("unsave", "keep:unsave", "Keep apps until the next reboot only.", KEEP),
+    Row("startup", "keep:startup", "Turn on what saved apps need at boot.", KEEP),
+    Row("unstartup", "keep:unstartup", "Turn it off again.", KEEP),
+    Row("doctor", "doctor:doctor", "Check systemd, its parts and the apps, and say what to do.", GROUND),
+    Row("box", "box:box", "A private systemd, to try things in.", GROUND),
+)
+
+TABLE = {row.name: row for row in ROWS}
+
+# PM2's other names, and what they mean; some with an option.
+ALIASES: dict[str, tuple[str, ...]] = {
+    "ls": ("list",),
+    "l": ("list",),
+    "ps": ("list",),
+    "status": ("list",),
+    "jlist": ("list", "--json"),
+    "del": ("delete",),
+    "desc": ("describe",),
+    "info": ("describe",),
+    "show": ("describe",),
+    "log": ("logs",),
+    "sendSignal": ("signal",),
+}
+
+# What is asked so often that it must not wait for typer: these very words, and a function without parameters.
+QUICK: dict[tuple[str, ...], str] = {
+    ("list",): "instances:quick",
+    ("list", "--json"): "instances:quick_json",
+    ("--version",): "version:version",
+    ("-V",): "version:version",
+    ("-v",): "version:version",
+}
+
+
+def expand(words: list[str]) -> list[str]:
+    """The words with an alias in the first place replaced by what it means."""
+    return [*ALIASES.get(words[0], words[:1]), *words[1:]] if words else []
+
+
+def load(place: str) -> object:
+    """The attribute at ``module:attribute`` below this package."""
+    from importlib import import_module
+
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(f"pysup.cli.{module}"), attribute)

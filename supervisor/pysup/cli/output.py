@@ -1,0 +1,151 @@
+"""All that the command prints: plain when piped, coloured on a terminal; no library but the standard one, for speed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TextIO
+
+from pysup.errors import PysupError, StartFailed
+
+GREEN, RED, YELLOW, BLUE, DIM, BOLD = "32", "31", "33", "34", "2", "1"
+
+_WIDTH = 80
+
+
+def prepare() -> None:
+    """Have characters that the terminal's encoding lacks printed as escapes, not fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def echo(text: str = "") -> None:
+    """Print a line to stdout."""
+    print(text)
+
+
+def note(text: str) -> None:
+    """Print a line for people to stderr."""
+    print(paint(text, DIM, sys.stderr), file=sys.stderr)
+
+
+def warn(text: str) -> None:
+    """Print a warning to stderr."""
+    print(f"pysup: {paint('warning:', YELLOW, sys.stderr)} {text}", file=sys.stderr)
+
+
+def print_error(exc: PysupError) -> None:
+    """Print what went wrong, the last log lines if there are some, and what to do next."""
+    flush()
+    print(f"pysup: {paint(exc.message, RED, sys.stderr)}", file=sys.stderr)
+    for line in exc.log if isinstance(exc, StartFailed) else ():
+        print("  " + paint(f"| {plain(line)}", DIM, sys.stderr), file=sys.stderr)
+    if exc.hint:
+        print(f"  {exc.hint}", file=sys.stderr)
+
+
+def flush() -> None:
+    """Have all that was printed reach its reader."""
+    sys.stdout.flush()
+
+
+def give_up() -> None:
+    """Stop printing: the reader of stdout has gone, and Python's own last flush must not complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def is_coloured(stream: TextIO | None = None) -> bool:
+    """Whether colours are wanted: on a terminal that has them, and unless NO_COLOR is set (no-color.org)."""
+    stream = stream or sys.stdout
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, code: str, stream: TextIO | None = None) -> str:
+    """The text in a colour (one of this module's constants) where colours are wanted."""
+    return f"\033[{code}m{text}\033[0m" if code and text and is_coloured(stream) else text
+
+
+def plain(text: str) -> str:
+    """Text of somebody else's without control characters: they could rule the terminal."""
+    return "".join(char if char.isprintable() or char == "\t" else _visible(char) for char in text)
+
+
+def width() -> int | None:
+    """Columns of the terminal on stdout; None if it is none, and lines may be as long as they are."""
+    if not sys.stdout.isatty():
+        return None
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given) > 0:
+        return int(given)
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or _WIDTH
+    except OSError:
+        return _WIDTH
+
+
+class Column(NamedTuple):
+    """A column of a table. ``rank`` says which go first when there is no room: the highest; 0 never goes."""
+
+    title: str
+    rank: int = 0
+    right: bool = False
+
+
+class Cell(NamedTuple):
+    """What stands in a table's field, and its colour."""
+
+    text: str
+    colour: str = ""
+
+
+def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell | str]], *, room: int | None) -> list[str]:
+    """The lines of a table with a line of titles, two blanks between columns.
+
+    When it is wider than *room*, columns go by their rank; what is still too long is cut with ``…``.
+    """
+    cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
+    widths = [
+        max([len(column.title), *(len(row[index].text) for row in cells)]) for index, column in enumerate(columns)
+    ]
+    kept = _fitting(columns, widths, room)
+    widths[0] = _first_width([widths[index] for index in kept], room)
+    titles = [Cell(column.title, BOLD) for column in columns]
+    return [_line([(row[index], columns[index], widths[index]) for index in kept]) for row in [titles, *cells]]
+
+
+def _fitting(columns: Sequence[Column], widths: Sequence[int], room: int | None) -> list[int]:
+    kept = list(range(len(columns)))
+    for index in sorted(kept, key=lambda index: -columns[index].rank):
+        if room is None or _total(widths[index] for index in kept) <= room or not columns[index].rank:
+            break
+        kept.remove(index)
+    return kept
+
+
+def _first_width(widths: Sequence[int], room: int | None) -> int:
+    """The first column's width; it is the one that gives way when all others are needed."""
+    if room is None or _total(widths) <= room:
+        return widths[0]
+    return max(8, widths[0] - (_total(widths) - room))
+
+
+def _total(widths: Iterable[int]) -> int:
+    each = list(widths)
+    return sum(each) + 2 * (len(each) - 1)
+
+
+def _line(fields: Iterable[tuple[Cell, Column, int]]) -> str:
+    return "  ".join(_field(cell, column, wide) for cell, column, wide in fields).rstrip()
+
+
+def _field(cell: Cell, column: Column, wide: int) -> str:
+    text = cell.text if len(cell.text) <= wide else cell.text[: wide - 1] + "…"
+    blanks = " " * (wide - len(text))
+    painted = paint(text, cell.colour)
+    return blanks + painted if column.right else painted + blanks
+
+
+def _visible(char: str) -> str:
+    return char.encode("unicode_escape").decode()
