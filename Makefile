@@ -16,7 +16,7 @@ check: setup ## Lint, format, types, layers: all that needs no systemd
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/mypy tests/conftest.py scripts bench
+	$(BIN)/mypy scripts bench tests/conftest.py tests/test_demo.py
 	$(BIN)/lint-imports --no-logo
 
 fix: setup ## Mend what ruff can mend
