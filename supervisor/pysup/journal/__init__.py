@@ -1,0 +1,8 @@
+"""The log of an app: its own lines and systemd's words about it, read from journald and followed."""
+
+from pysup.journal.query import Entry, Kind, Query, Source
+from pysup.journal.raw import write_raw
+from pysup.journal.reading import read
+from pysup.journal.tail import Tail, follow
+
+__all__ = ["Entry", "Kind", "Query", "Source", "Tail", "follow", "read", "write_raw"]

@@ -1,0 +1,130 @@
+"""Following the journal, with the seam between what was there and what comes made exact.
+
+Both sides begin at one entry, the base, a little before the end of the journal: what the history gives from there on is
+counted, and the live side leaves that out. So nothing depends on where the one ended when the other began.
+"""
+
+from __future__ import annotations
+
+import select as polling
+import time
+from collections import Counter
+from collections.abc import Iterator
+from itertools import chain, islice
+from types import TracebackType
+from typing import Self
+
+from pysup.journal import access, reading
+from pysup.journal.lines import Joiner
+from pysup.journal.matches import Selector
+from pysup.journal.query import Entry, Query
+from pysup.journal.reading import Line
+from pysup.journal.record import Record, identity, realtime
+
+_BATCH = 1000
+_OVERLAP_USEC = 60_000_000  # history this close before the base is counted as well: too much does no harm
+_GRACE_USEC = 1_000_000  # journald may be this late with what was written before ``until_usec``
+
+
+def follow(query: Query, *, wake_fd: int | None = None) -> Iterator[Entry]:
+    """What `read` gives, and then all that comes, until *wake_fd* becomes readable or ``until_usec`` has passed.
+
+    With ``lines=0`` only what comes. Never waits longer than for the next line, the wake or a signal.
+    """
+    with Tail(query) as tail:
+        for found in follow_tail(tail, wake_fd=wake_fd):
+            yield from (entry for _, entry in found)
+
+
+def follow_tail(tail: Tail, *, wake_fd: int | None = None) -> Iterator[list[Line]]:
+    """What the tail gives, as it comes, until the wake or the query's end."""
+    until = tail.query.until_usec
+    while tail.query.sources:
+        found = tail.lines()
+        if found:
+            yield found
+        elif until is not None and time.time_ns() // 1000 > until + _GRACE_USEC:
+            return
+        if _wait(tail.fileno(), wake_fd, 0.0 if found else tail.interval):
+            return
+
+
+def _wait(fd: int, wake_fd: int | None, seconds: float) -> bool:
+    """Wait for either; whether it was the wake."""
+    poll = polling.poll()
+    poll.register(fd, polling.POLLIN)
+    if wake_fd is not None:
+        poll.register(wake_fd, polling.POLLIN)
+    return any(ready == wake_fd for ready, _ in poll.poll(seconds * 1000))
+
+
+class Tail:
+    """The building block of `follow`, for an event loop: nothing here waits for entries to come.
+
+    Call `available` until it returns an empty list, and again when ``fileno()`` is readable or ``interval`` seconds
+    have gone by, whichever comes first. The first calls give what is there. Not for two threads at once.
+    """
+
+    def __init__(self, query: Query) -> None:
+        access.check(query.scope)
+        self.query = query
+        self._selector = Selector(query)
+        self._joiner = Joiner()
+        self._seen: Counter[str] = Counter()
+        reader = reading.open_forward(query)
+        self._base = reader.base()
+        after = query.after_cursor
+        if after is not None and (self._base is None or realtime(after) > realtime(self._base)):
+            self._base = after
+            self._seen[identity(after)] = 1
+        self._live = reader.live(self._base, self._seen)
+        self.interval = 1.0 if self._live.interval is None else self._live.interval
+        self._history = self._read_history()
+
+    def fileno(self) -> int:
+        """Readable when something may have come."""
+        return self._live.fileno()
+
+    def available(self) -> list[Entry]:
+        """The entries that are there and were not given before; at most some thousand at once, empty if none."""
+        return [entry for _, entry in self.lines()]
+
+    def lines(self) -> list[Line]:
+        """`available`, with the records."""
+        found = list(islice(self._history, _BATCH))
+        while not found and (records := self._live.available()):
+            whole = (line for record in records if (line := self._joiner.add(record)))
+            found = list(reading.select(whole, self._selector))
+        return found or list(reading.select(self._joiner.overdue(), self._selector))
+
+    def close(self) -> None:
+        """Let go of the journal."""
+        self._history = iter(())
+        self._live.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read_history(self) -> Iterator[Line]:
+        query = self.query
+        if query.lines is None or query.after_cursor is not None:
+            yield from reading.first(query, self._counted(reading.from_start(query)), self._selector)
+            return
+        recent = list(self._counted(reading.open_forward(query).forward(self._base)))
+        if query.lines:
+            older = reading.open_backward(query).backward(self._base)
+            before = (record for record in older if record.cursor != self._base)
+            yield from reading.last(query, chain(reversed(recent), before), self._selector)
+
+    def _counted(self, records: Iterator[Record]) -> Iterator[Record]:
+        """The records, noted as seen where the live side will meet them too."""
+        begin = realtime(self._base) - _OVERLAP_USEC if self._base else 0
+        for record in records:
+            if record.at_usec >= begin:
+                self._seen[identity(record.cursor)] += 1
+            yield record

@@ -1,0 +1,301 @@
+"""The journal as journald writes it: both readers, in both scopes, against programs that make it hard."""
+
+from __future__ import annotations
+
+import io
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import grounds
+import pytest
+
+from pysup.errors import NotPermitted
+from pysup.journal import Entry, Kind, Query, Source, Tail, follow, read, write_raw
+from pysup.names import InstanceName
+from pysup.unit import Scope
+
+READERS = ("native", "journalctl")
+SETTLE = 1.5  # seconds in which a line that was given would be given again, if ever
+
+# A program that writes what is hard to read.
+HARD = r"""
+import os, sys
+from systemd import journal
+for number in range(50):
+    print("tick", flush=True)
+print("err", file=sys.stderr, flush=True)
+os.write(1, b"caf\xe9\n\x1b[31mred\x1b[0m\n")
+os.write(1, b"a" * 200_000 + b"z\n")
+os.write(2, b"\xff" * 60_000 + b"\n")
+name = f"SYSLOG_IDENTIFIER={sys.argv[1]}"
+journal.sendv("MESSAGE=two\nlines", name, "PRIORITY=4")
+journal.sendv("MESSAGE=b" + "b" * 100_000, name)
+journal.sendv("NO_MESSAGE=here", name)
+journal.sendv("MESSAGE=first", "MESSAGE=second", name, "PRIORITY=7")
+journal.sendv("MESSAGE=nonsense", name, "PRIORITY=7x")
+print("last", flush=True)
+"""
+
+# Prints one line, dies at once, and is started again by systemd, 200 times.
+STORM = 'read -r n < "$0" || n=0; echo $((n + 1)) > "$0"; echo "line $((n + 1))"; [ $n -ge 199 ]'
+
+COUNT = "import sys,time\nfor n in range(int(sys.argv[1])):\n  print(n,flush=True)\n  time.sleep(float(sys.argv[2]))"
+
+
+def launch(name: InstanceName, *command: str, wait: bool = True, **properties: str) -> None:
+    """Run a command as an instance's transient unit, the way pysup's units do: stderr apart, no rate limit."""
+    switch = "--system" if os.getuid() == 0 else "--user"
+    # 0 would mean the default, 10,000 lines in 30 s: systemd 252 takes it for not set.
+    properties = {"LogRateLimitIntervalSec": "1s", "LogRateLimitBurst": "4294967295", **properties}
+    options = [f"--property={key}={value}" for key, value in properties.items()]
+    how = ["--wait"] if wait else []
+    cat = ["systemd-cat", f"--identifier={name.identifier}", "--priority=info", "--stderr-priority=err"]
+    unit = f"--unit={name.unit} --description={name}".split()
+    subprocess.run(["systemd-run", switch, "--quiet", "--collect", *how, *unit, *options, *cat, *command], check=True)
+
+
+def question(*names: InstanceName, **options: Any) -> Query:
+    uid = os.getuid()
+    scope = Scope.SYSTEM if uid == 0 else Scope.USER
+    return Query(sources=tuple(Source(instance=n, uid=uid) for n in names), scope=scope, manager_uid=uid, **options)
+
+
+@contextmanager
+def alarm(seconds: float) -> Iterator[int]:
+    """A descriptor that becomes readable after so many seconds."""
+    reading, writing = os.pipe()
+    timer = threading.Timer(seconds, os.close, (writing,))
+    timer.start()
+    yield reading
+    timer.cancel()
+    timer.join()
+    os.close(reading)
+    if not timer.finished.is_set():
+        os.close(writing)
+
+
+def gather(tail: Tail, is_enough: Callable[[list[Entry]], bool], seconds: float = 60) -> list[Entry]:
+    """What the tail gives until it is enough, and in the time after that in which doubles would come."""
+    found: list[Entry] = []
+    end = time.monotonic() + seconds
+    is_settling = False
+    while time.monotonic() < end:
+        found += tail.available()
+        if not is_settling and is_enough(found):
+            is_settling, end = True, time.monotonic() + SETTLE
+        with_poll(tail)
+    assert is_settling, f"not enough in {seconds} s: {len(found)} entries, the last {found[-1:]}"
+    return found
+
+
+def with_poll(tail: Tail) -> None:
+    import select
+
+    select.select([tail], [], [], tail.interval)
+
+
+@pytest.fixture
+def name() -> InstanceName:
+    """An instance that nobody else has."""
+    return InstanceName(f"j{uuid.uuid4().hex[:8]}", 0)
+
+
+@pytest.fixture(params=READERS)
+def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run with each reader."""
+    monkeypatch.setenv("PYSUP_JOURNAL", request.param)
+    return str(request.param)
+
+
+@cache
+def hard() -> tuple[InstanceName, InstanceName]:
+    """Two instances that have written what is hard to read, once for all tests of this process."""
+    app = f"j{uuid.uuid4().hex[:8]}"
+    names = InstanceName(app, 0), InstanceName(app, 1)
+    for one in names:
+        launch(one, sys.executable, "-c", HARD, one.identifier)
+    with Tail(question(*names, lines=None)) as tail:
+        gather(tail, lambda found: sum(entry.message == "last" for entry in found) == 2)
+    return names
+
+
+def messages(entries: list[Entry], kind: Kind = Kind.OUT) -> list[str]:
+    return [entry.message for entry in entries if entry.kind is kind]
+
+
+CASES: dict[str, Callable[[list[Entry]], dict[str, Any]]] = {
+    "all": lambda _: {},
+    "last 15": lambda _: {"lines": 15},
+    "last 1": lambda _: {"lines": 1},
+    "none": lambda _: {"lines": 0},
+    "more than there are": lambda _: {"lines": 10_000},
+    "errors": lambda _: {"priority": 3},
+    "notice": lambda _: {"priority": 5},
+    "info": lambda _: {"priority": 6},
+    "last error": lambda _: {"priority": 3, "lines": 1},
+    "out": lambda _: {"kinds": frozenset({Kind.OUT})},
+    "err": lambda _: {"kinds": frozenset({Kind.ERR})},
+    "systemd": lambda _: {"kinds": frozenset({Kind.SYSTEMD})},
+    "grep": lambda _: {"grep": "^t.ck$"},
+    "last 3 grep": lambda _: {"grep": "tick|caf", "lines": 3},
+    "grep in a long line": lambda _: {"grep": "^a+z$"},
+    "grep of nothing": lambda _: {"grep": "not there"},
+    "since": lambda all_: {"since_usec": all_[30].at_usec},
+    "until": lambda all_: {"until_usec": all_[30].at_usec},
+    "between": lambda all_: {"since_usec": all_[20].at_usec, "until_usec": all_[70].at_usec},
+    "last 5 between": lambda all_: {"since_usec": all_[20].at_usec, "until_usec": all_[70].at_usec, "lines": 5},
+    "since the future": lambda all_: {"since_usec": all_[-1].at_usec + 10**12},
+    "after a cursor": lambda all_: {"after_cursor": all_[40].cursor},
+    "last 5 after a cursor": lambda all_: {"after_cursor": all_[40].cursor, "lines": 5},
+    "after the last": lambda all_: {"after_cursor": all_[-1].cursor},
+    "an invocation": lambda all_: {"invocation_id": all_[-1].invocation_id},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_both_readers_give_the_same(scope: Scope, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    """Whatever is asked."""
+    options = CASES[case](list(read(question(*hard()))))
+    entries: dict[str, list[Entry]] = {}
+    raw: dict[str, bytes] = {}
+    for reader in READERS:
+        monkeypatch.setenv("PYSUP_JOURNAL", reader)
+        query = question(*hard(), **options)
+        entries[reader] = list(read(query))
+        with io.BytesIO() as out:
+            assert write_raw(query, out) == len(entries[reader])
+            raw[reader] = out.getvalue()
+    assert entries["native"] == entries["journalctl"]
+    assert raw["native"] == raw["journalctl"]
+    assert raw["native"].decode(errors="backslashreplace") == "".join(e.message + "\n" for e in entries["native"])
+    assert len(entries["native"]) == {"none": 0, "last 1": 1, "last 15": 15, "grep": 100}.get(
+        case, len(entries["native"])
+    )
+
+
+def test_what_is_hard_to_read_arrives(scope: Scope, reader: str) -> None:
+    """Whole, in order, once."""
+    first = hard()[0]
+    entries = [entry for entry in read(question(*hard())) if entry.instance == first]
+    out = messages(entries)
+    assert [m for m in out if m == "tick"] == ["tick"] * 50
+    assert {"caf\\xe9", "\x1b[31mred\x1b[0m", "a" * 200_000 + "z", "two\nlines", "b" * 100_001, "", "first"} <= set(out)
+    assert messages(entries, Kind.ERR) == ["err", "\\xff" * 60_000]
+    assert {entry.pid for entry in entries if entry.message == "tick"} != {None}
+    assert [entry.message_id for entry in entries if "Started" in entry.message and entry.kind is Kind.SYSTEMD]
+    assert [entry.at_usec for entry in entries] == sorted(entry.at_usec for entry in entries)
+
+
+def test_many_sources_give_the_same(scope: Scope, reader: str) -> None:
+    """Above some number of sources what is read is filtered by us, and not by journald."""
+    names = hard()
+    others = [InstanceName("nobody", number) for number in range(100)]
+    for options in ({}, {"lines": 15}, {"grep": "tick", "lines": 7}, {"since_usec": 1}):
+        assert list(read(question(*names, *others, **options))) == list(read(question(*names, **options)))
+
+
+def test_not_one_line_of_a_crash_storm_is_lost(scope: Scope, reader: str, name: InstanceName, tmp_path: Any) -> None:
+    """Of a unit that has no entry yet, and a program that prints and dies at once: 200 of 200, once each."""
+    expected = [f"line {number}" for number in range(1, 201)]
+    tail = Tail(question(name, lines=0))
+    with tail:
+        launch(
+            name,
+            "sh",
+            "-c",
+            STORM,
+            str(tmp_path / "count"),
+            Restart="on-failure",
+            RestartSec="0",
+            StartLimitBurst="999",
+        )
+        found = gather(tail, lambda found: len(messages(found)) >= 200)
+    assert messages(found) == expected
+    assert messages(list(read(question(name)))) == expected
+    assert messages(list(read(question(name, lines=15, kinds=frozenset({Kind.OUT}))))) == expected[-15:]
+
+
+@pytest.mark.parametrize("lines", [15, 0, None])
+def test_the_seam_between_last_lines_and_following_is_exact(
+    scope: Scope, reader: str, name: InstanceName, lines: int | None
+) -> None:
+    """Wherever it falls while lines keep coming."""
+    launch(name, sys.executable, "-c", COUNT, "2000", "0.001", wait=False)
+    tails: list[tuple[Tail, list[Entry]]] = []
+    while len(tails) < 8:
+        tail = Tail(question(name, lines=lines, kinds=frozenset({Kind.OUT})))
+        tails.append((tail, tail.available()))
+    for tail, found in tails:
+        with tail:
+            found += gather(tail, lambda more: more[-1:] != [] and more[-1].message == "1999")
+        numbers = [int(entry.message) for entry in found]
+        assert numbers == list(range(numbers[0], 2000))
+        assert lines is not None or numbers[0] == 0
+
+
+def test_a_cursor_carries_on_where_it_was(scope: Scope, reader: str) -> None:
+    """Following after a cursor gives neither it nor what came before."""
+    entries = list(read(question(*hard())))
+    for position in (0, 50, len(entries) - 1):
+        with Tail(question(*hard(), after_cursor=entries[position].cursor)) as tail:
+            found = gather(tail, lambda _: True)
+        assert found == entries[position + 1 :]
+
+
+def test_raw_follows(scope: Scope, reader: str) -> None:
+    """The same bytes as without following."""
+    query = question(*hard(), lines=20)
+    reading, followed = io.BytesIO(), io.BytesIO()
+    write_raw(query, reading)
+    with alarm(SETTLE) as wake_fd:
+        assert write_raw(query, followed, follow=True, wake_fd=wake_fd) == 20
+    assert followed.getvalue() == reading.getvalue()
+
+
+def test_following_ends_at_the_wake(scope: Scope, reader: str, name: InstanceName) -> None:
+    """At once, though nothing comes."""
+    with alarm(0.2) as wake_fd:
+        begin = time.monotonic()
+        assert list(follow(question(name), wake_fd=wake_fd)) == []
+        assert time.monotonic() - begin < 2
+
+
+def test_following_ends_when_its_time_is_over(scope: Scope, reader: str) -> None:
+    """With ``until``, after what was before it."""
+    entries = list(read(question(*hard())))
+    assert list(follow(question(*hard(), until_usec=entries[60].at_usec))) == list(
+        read(question(*hard(), until_usec=entries[60].at_usec))
+    )
+
+
+def test_a_line_is_there_within_50_ms(scope: Scope, name: InstanceName) -> None:
+    """In the median, from being written to being given; journald itself calls up to 250 ms later."""
+    from systemd import journal
+
+    delays = []
+    with Tail(question(name, lines=0)) as tail:
+        for number in range(30):
+            journal.sendv(f"MESSAGE={number}", f"SYSLOG_IDENTIFIER={name.identifier}")
+            begin = time.perf_counter()
+            while not tail.available():
+                with_poll(tail)
+            delays.append(time.perf_counter() - begin)
+    assert statistics.median(delays) < 0.05
+
+
+@pytest.mark.systemd_user
+def test_the_machines_units_are_hidden_from_users() -> None:
+    """And that is said, instead of nothing."""
+    source = Source(instance=InstanceName("web", 0), uid=0)
+    with pytest.raises(NotPermitted) as caught:
+        list(read(Query(sources=(source,), scope=Scope.SYSTEM, manager_uid=0)))
+    assert "systemd-journal" in caught.value.hint
