@@ -91,6 +91,8 @@ def explain(instance: Instance, app: App | None = None) -> Explanation | None:
         return None
     by_result = _RESULTS.get(instance.result)
     end = _of_exit(instance.last_exit, app) if instance.last_exit else None
+    if instance.result == "success" and end is None:
+        return None  # it is being started again, and systemd has forgotten how it ended
     if by_result and end and instance.result in ("start-limit-hit", "timeout", "protocol"):
         return Explanation(f"{by_result.what}; last: {end.what}", end.remedy or by_result.remedy)
     return by_result or end or Explanation(f"systemd says: {instance.result}")

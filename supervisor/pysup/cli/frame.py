@@ -57,6 +57,21 @@ class Command(TyperCommand):
         return (self.help or "").partition("\n")[0]
 
 
+class WithArguments(Command):
+    """A command to which the words behind ``--`` come apart from the others, as the parameter ``arguments``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Cut the words off before options are looked for."""
+        cut = args.index("--") if "--" in args else len(args)
+        rest = super().parse_args(ctx, args[:cut])
+        ctx.params["arguments"] = tuple(args[cut + 1 :])
+        return rest
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Show them in the usage line."""
+        return [*super().collect_usage_pieces(ctx), "[-- ARGS...]"]
+
+
 class Group(TyperGroup):
     """All commands: known by their rows, loaded when they are called."""
 
@@ -97,7 +112,7 @@ def build(row: commands.Row) -> click.Command:
         found.rich_markup_mode = None
         found._add_completion = False
         for info in found.registered_commands:
-            info.cls = Command
+            info.cls = info.cls if info.cls and issubclass(info.cls, Command) else Command
         family = get_command(found)
         family.name = row.name
         family.help = family.help or row.help

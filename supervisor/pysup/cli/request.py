@@ -1,0 +1,195 @@
+"""What ``pysup start`` can be asked for: one dataclass, from whose fields typer makes the options; and its meaning.
+
+A field is an option when its type says so (``Annotated[…, typer.Option(…)]``); the names of an App's fields are used
+wherever there is one. What was not given is None, so that a known app keeps what it has.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from pysup.app import KillMode, Restart
+from pysup.cli import complete
+from pysup.cli.options import Scopes, Wait, WaitTimeout
+
+_WHICH = "What runs"
+_COUNT = "How many, and where"
+_ENVIRONMENT = "Environment"
+_LIFE = "Restart and stop"
+_LIMITS = "Limits of each instance"
+_READY = "Ready, and after what"
+_LOG = "Output"
+_RAW = "Anything else of systemd's"
+
+
+def _option(section: str, *names: str, metavar: str | None = None, help: str) -> Any:
+    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=section, show_default=False)
+
+
+Text = str | None
+Texts = list[str] | None
+Number = int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """The command line of ``pysup start``; ``arguments`` are the words behind ``--``."""
+
+    targets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TARGET…",
+            help="A script, a program (path or on PATH), a quoted command line, or an app that is known.",
+            autocompletion=complete.targets,
+            show_default=False,
+        ),
+    ]
+    arguments: tuple[str, ...] = ()
+
+    name: Annotated[Text, _option(_WHICH, "--name", "-n", metavar="NAME", help="What to call it.")] = None
+    namespace: Annotated[Text, _option(_WHICH, "--namespace", metavar="NAME", help="A group to put it in.")] = None
+    cwd: Annotated[Text, _option(_WHICH, "--cwd", metavar="DIR", help="Where it runs; usually here.")] = None
+    interpreter: Annotated[
+        Text, _option(_WHICH, "--interpreter", metavar="PROGRAM", help="What runs the script; none: itself.")
+    ] = None
+    interpreter_args: Annotated[
+        Text,
+        _option(_WHICH, "--interpreter-args", "--node-args", metavar="WORDS", help="Arguments for the interpreter."),
+    ] = None
+    user: Annotated[
+        Text, _option(_WHICH, "--uid", metavar="USER", help="The account it runs as (name or number; --system only).")
+    ] = None
+    group: Annotated[Text, _option(_WHICH, "--gid", metavar="GROUP", help="The group it runs as.")] = None
+    description: Annotated[Text, _option(_WHICH, "--description", metavar="TEXT", help="A line about it.")] = None
+
+    instances: Annotated[
+        Text,
+        _option(
+            _COUNT, "--instances", "-i", metavar="N|max|-N", help="How many; max: one per CPU; -N: N fewer than CPUs."
+        ),
+    ] = None
+    per_core: Annotated[
+        bool, _option(_COUNT, "--per-core", help="One per CPU that you may use, each pinned to its own.")
+    ] = False
+    reserve: Annotated[
+        Text, _option(_COUNT, "--reserve", metavar="N|CPUS", help="Leave N CPUs free, or just these: 0,2-3.")
+    ] = None
+    physical: Annotated[bool, _option(_COUNT, "--physical", help="Count physical cores, not threads.")] = False
+    port: Annotated[Number, _option(_COUNT, "--port", "-p", metavar="BASE", help="Instance i gets PORT=BASE+i.")] = None
+
+    env: Annotated[Texts, _option(_ENVIRONMENT, "--env", "-e", metavar="K=V", help="A variable; repeat it.")] = None
+    env_files: Annotated[
+        Texts, _option(_ENVIRONMENT, "--env-file", metavar="FILE", help="A file of K=V lines, read at each start.")
+    ] = None
+    pass_env: Annotated[
+        Texts,
+        _option(_ENVIRONMENT, "--pass-env", metavar="NAMES", help="Hand on variables of yours: A,B or 'AWS_*'."),
+    ] = None
+
+    restart: Annotated[Restart | None, _option(_LIFE, "--restart", help="When systemd starts it again.")] = None
+    restart_delay: Annotated[
+        Text, _option(_LIFE, "--restart-delay", metavar="TIME", help="How long it waits before that: 100ms, 2s.")
+    ] = None
+    restart_limit: Annotated[
+        Number, _option(_LIFE, "--restart-limit", metavar="N", help="Give up after N starts; 0: never.")
+    ] = None
+    restart_window: Annotated[Text, _option(_LIFE, "--restart-window", metavar="TIME", help="… within this time.")] = (
+        None
+    )
+    stop_exit_codes: Annotated[
+        Texts, _option(_LIFE, "--stop-exit-codes", metavar="CODES", help="Exit codes that end it for good: 0,3.")
+    ] = None
+    stop_signal: Annotated[Text, _option(_LIFE, "--stop-signal", metavar="SIGNAL", help="Such as INT.")] = None
+    stop_timeout: Annotated[
+        Text, _option(_LIFE, "--stop-timeout", metavar="TIME", help="How long it may take before SIGKILL.")
+    ] = None
+    kill_mode: Annotated[
+        KillMode | None, _option(_LIFE, "--kill-mode", help="Whom a stop reaches: all, or the main process.")
+    ] = None
+
+    memory_max: Annotated[
+        Text, _option(_LIMITS, "--memory-max", metavar="SIZE", help="It is killed above this: 512M, 1.5G.")
+    ] = None
+    memory_high: Annotated[
+        Text, _option(_LIMITS, "--memory-high", metavar="SIZE", help="It is slowed down above this.")
+    ] = None
+    cpu_quota: Annotated[Text, _option(_LIMITS, "--cpu-quota", metavar="SHARE", help="150% is 1.5 CPUs.")] = None
+    cpu_weight: Annotated[Number, _option(_LIMITS, "--cpu-weight", metavar="N", help="1 to 10000; 100 is usual.")] = (
+        None
+    )
+    io_weight: Annotated[Number, _option(_LIMITS, "--io-weight", metavar="N", help="1 to 10000; 100 is usual.")] = None
+    tasks_max: Annotated[Number, _option(_LIMITS, "--tasks-max", metavar="N", help="Processes and threads.")] = None
+    nofile: Annotated[Number, _option(_LIMITS, "--nofile", metavar="N", help="Open files.")] = None
+    nice: Annotated[Number, _option(_LIMITS, "--nice", metavar="N", help="-20 (first) to 19 (last).")] = None
+
+    ready: Annotated[
+        Text,
+        _option(
+            _READY,
+            "--ready",
+            metavar="WHEN",
+            help="exec, notify, tcp, tcp:[HOST:]PORT, 'http://127.0.0.1:{port}/health 200', or a time such as 2s.",
+        ),
+    ] = None
+    ready_timeout: Annotated[
+        Text, _option(_READY, "--ready-timeout", metavar="TIME", help="How long that may take.")
+    ] = None
+    wants: Annotated[
+        Texts, _option(_READY, "--wants", metavar="APPS", help="Apps or units to start before it, if they are there.")
+    ] = None
+    requires: Annotated[
+        Texts, _option(_READY, "--requires", metavar="APPS", help="Apps or units it cannot do without.")
+    ] = None
+    after: Annotated[
+        Texts, _option(_READY, "--after", metavar="APPS", help="Apps or units to wait for when both start.")
+    ] = None
+
+    log_output: Annotated[
+        Text, _option(_LOG, "--log-output", metavar="FILE", help="A file for stdout ({instance} in it is the number).")
+    ] = None
+    log_error: Annotated[Text, _option(_LOG, "--log-error", metavar="FILE", help="A file for stderr.")] = None
+    log_rate_limit: Annotated[
+        Number, _option(_LOG, "--log-rate-limit", metavar="N", help="Lines per 30 s; 0: all are kept.")
+    ] = None
+
+    unit: Annotated[Texts, _option(_RAW, "--unit", metavar="K=V", help="A directive for [Unit]; repeat it.")] = None
+    service: Annotated[
+        Texts, _option(_RAW, "--service", metavar="K=V", help="A directive for [Service]; repeat it.")
+    ] = None
+
+    scope: Scopes = None
+    force: Annotated[
+        bool, typer.Option("--force", "-f", help="Replace the app if it runs with other settings; restart it if not.")
+    ] = False
+    wait: Wait = True
+    wait_timeout: WaitTimeout = None
+
+
+def takes_request(function: Callable[[Request], int | None]) -> Callable[..., int | None]:
+    """Make a function of a Request one that typer understands, with a parameter for each field."""
+
+    @functools.wraps(function)
+    def called(**values: Any) -> int | None:
+        return function(Request(**values))
+
+    hints = get_type_hints(Request, include_extras=True)
+    called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                annotation=hints[field.name],
+                default=field.default if field.name != "targets" else inspect.Parameter.empty,
+            )
+            for field in fields(Request)
+            if field.name != "arguments"
+        ]
+    )
+    called.__annotations__ = {}
+    return called

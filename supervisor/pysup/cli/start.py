@@ -1,0 +1,165 @@
+"""``pysup start``: what each target means, then one start after the other; one that fails does not stop the rest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import typer
+
+from pysup import local, preflight, selector, status
+from pysup.app import App
+from pysup.cli import instances, output, wanted
+from pysup.cli.frame import WithArguments
+from pysup.cli.options import chosen_scope, seconds
+from pysup.cli.request import Request, takes_request
+from pysup.errors import EnvironmentProblem, NotFound, PysupError, SpecError
+from pysup.selector import Known
+from pysup.store import Store
+from pysup.sync import Manager
+from pysup.unit import Scope
+
+start = typer.Typer()
+
+
+class Goal(NamedTuple):
+    """What a target means: an app to be as it says, or a selector of what is known."""
+
+    selector: str
+    app: App | None = None
+    note: str = ""
+
+
+@start.command(cls=WithArguments)
+@takes_request
+def _start(request: Request) -> int | None:
+    """Start a script, a program, a command line, or an app that is known.
+
+    What interprets a script is found by its first line, then by its name (.js .mjs .cjs .ts .py .rb .php .pl .sh); a
+    Python script beside a .venv gets that Python. A known app wins over a file of the same name; ./web is always a
+    file. Apps begin with a clean environment: PATH and LANG, for root's apps HOME and USER, what --env and --pass-env
+    say, and in each instance PYSUP_APP, PYSUP_INSTANCE, NODE_APP_INSTANCE and PORT.
+
+    Returns when every instance is ready or has survived half a second. If one fails, the exit code is 1, and its last
+    lines are shown. What runs already just so is left alone.
+
+    Examples:
+      pysup start app.js
+      pysup start app.js -i max --port 3000       one per CPU, on ports 3000, 3001 …
+      pysup start api.py --per-core --reserve 1   pinned, one CPU left free
+      pysup start 'npm run serve' --name site
+      pysup start ./server --requires redis-server.service --memory-max 300M
+      pysup start app.js -e NODE_ENV=production --pass-env 'AWS_*' -- --verbose
+      pysup start web                             known already: starts it again
+      pysup start web --force --memory-max 1G     changes it, and restarts it
+    """
+    scope = chosen_scope(request.scope)
+    timeout = seconds(request.wait_timeout, "--wait-timeout")
+    goals = _goals(request, scope)
+    failed: list[PysupError] = []
+    with Manager(scope) as manager:
+        for goal in goals:
+            if goal.note:
+                output.note(f"{goal.selector}: {goal.note}")
+            try:
+                _begin(manager, goal, wait=request.wait, timeout=timeout, force=request.force)
+            except EnvironmentProblem:
+                raise  # the others would meet it, too
+            except PysupError as exc:
+                failed.append(exc)
+        _show(manager, goals)
+    return _report(failed)
+
+
+def _goals(request: Request, scope: Scope) -> list[Goal]:
+    """What all targets mean; raises before anything is started if one means nothing."""
+    if len(request.targets) > 1 and request.name:
+        raise SpecError(
+            f"--name {request.name} is for one target, not {len(request.targets)}", hint="Start them apart."
+        )
+    store = local.store(scope)
+    known = status.known(status.read(store))
+    goals = [goal for target in request.targets for goal in _meaning(request, target, store, known, scope)]
+    names = [goal.app.name for goal in goals if goal.app]
+    for name in names:
+        if names.count(name) > 1:
+            raise SpecError(
+                f"two of the targets would be called {name!r}", hint="Start them apart, each with a --name."
+            )
+    for goal in goals:
+        if goal.app:
+            preflight.check(goal.app, scope)
+    return goals
+
+
+def _meaning(request: Request, target: str, store: Store, known: Mapping[str, Known], scope: Scope) -> list[Goal]:
+    if is_selector(target, known):
+        return [_known(request, one.app, target, store) for one in selector.select(target, known)]
+    try:
+        app, note = wanted.new_app(request, target, scope)
+    except SpecError as exc:
+        raise _nearest(target, known, exc) from exc
+    return [Goal(app.name, app, note)]
+
+
+def _known(request: Request, name: str, target: str, store: Store) -> Goal:
+    """The app as it is, or changed by options that were given."""
+    app = store.get(name).require()
+    changed = wanted.changed_app(request, app)
+    if changed == app:
+        return Goal(target if "@" in target else name)
+    if "@" in target:
+        raise SpecError(f"options cannot change {target!r} alone", hint=f"They are the whole app's: pysup start {name}")
+    return Goal(name, changed)
+
+
+def is_selector(target: str, known: Mapping[str, Known]) -> bool:
+    """Whether a target means apps that are known; what has a ``/`` is a path, but for a namespace's last one."""
+    if target == selector.ALL or target in known:
+        return True
+    if "/" in target:
+        return any(app.namespace == target[:-1] for app in known.values() if app.namespace)
+    return target.partition("@")[0] in known or (bool(re.search(r"[*?\[]", target)) and _matches(target, known))
+
+
+def _matches(target: str, known: Mapping[str, Known]) -> bool:
+    try:
+        return bool(selector.select(target, known))
+    except NotFound:
+        return False
+
+
+def _nearest(target: str, known: Mapping[str, Known], exc: SpecError) -> SpecError:
+    """The same error; with the name of the app that may have been meant, if there is one."""
+    from difflib import get_close_matches  # an error's cost only
+
+    near = get_close_matches(target, known, n=1, cutoff=0.6)
+    hint = f"Did you mean the app {near[0]!r}? {exc.hint}" if near else exc.hint
+    return SpecError(exc.message, hint=hint)
+
+
+def _begin(manager: Manager, goal: Goal, *, wait: bool, timeout: float | None, force: bool) -> None:
+    if goal.app is None:
+        manager.start(goal.selector, wait=wait, timeout=timeout, force=force)
+        return
+    for note in manager.start(goal.app, wait=wait, timeout=timeout, force=force).notes:
+        output.note(f"{goal.app.name}: {note}")
+
+
+def _show(manager: Manager, goals: Sequence[Goal]) -> None:
+    """The table of the apps that there are now."""
+    there = [app.name for app in manager.list()]
+    names = list(dict.fromkeys(goal.selector.partition("@")[0] for goal in goals))
+    shown = [name for name in names if name in there]
+    if shown or not goals:
+        instances.show(manager.list(shown))
+
+
+def _report(failed: Sequence[PysupError]) -> int | None:
+    """Have a lone error reported as any other; print several."""
+    if len(failed) == 1:
+        raise failed[0]
+    for exc in failed:
+        output.print_error(exc)
+    return 1 if failed else None

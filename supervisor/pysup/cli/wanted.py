@@ -1,0 +1,247 @@
+"""Request -> App: what the options of ``pysup start`` mean, for a new app and for one that is known."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pysup import check, parse
+from pysup.app import PER_CORE, App, Limits, Log, Placement, Ready
+from pysup.cli.request import Request
+from pysup.errors import SpecError
+from pysup.host import cpus, users
+from pysup.host.resolve import Resolved, resolve
+from pysup.unit import Scope
+
+_AS_GIVEN = (
+    *("name", "namespace", "description", "user", "group", "port"),
+    *("restart", "restart_limit", "kill_mode", "stop_signal", "nice"),
+)
+_TIMES = ("restart_delay", "restart_window", "stop_timeout")
+_NAMES = ("wants", "requires", "after")
+_LIMITS: Mapping[str, Callable[[str, str], float] | None] = {
+    "memory_max": parse.size,
+    "memory_high": parse.size,
+    "cpu_quota": parse.cpus,
+    "cpu_weight": None,
+    "io_weight": None,
+    "tasks_max": None,
+    "nofile": None,
+}
+_ALWAYS_PASSED = ("PATH", "LANG")
+
+
+def new_app(request: Request, target: str, scope: Scope) -> tuple[App, str]:
+    """The app that a script, program or command line is to be; and something worth telling, or empty."""
+    found = _resolve(request, target)
+    given = changes(request, None)
+    env = {**_usual_environment(scope, str(given.get("user", ""))), **_environment(request)}
+    base = {
+        "name": found.name,
+        "command": found.command,
+        "interpreter": found.interpreter,
+        "cwd": found.cwd,
+    }
+    return App(**{**base, **given, "env": env}), found.note  # type: ignore[arg-type]
+
+
+def changed_app(request: Request, app: App) -> App:
+    """The app that is known, with what was asked for changed."""
+    for option, value in (("the arguments behind --", request.arguments), ("--name", request.name)):
+        if value:
+            raise SpecError(
+                f"app {app.name!r} is known already, and {option} cannot change",
+                hint="Name its script (./web is always a file) with --force, or start it under another --name.",
+            )
+    if request.interpreter or request.interpreter_args:
+        raise SpecError(
+            f"app {app.name!r} is known already, and its interpreter cannot change",
+            hint="Name its script, with --force.",
+        )
+    given = changes(request, app)
+    env = _environment(request)
+    if env:
+        given["env"] = {**app.env, **env}
+    return replace(app, **given)  # type: ignore[arg-type]
+
+
+def changes(request: Request, before: App | None) -> dict[str, object]:
+    """The fields of an App that were asked for, but for its command and environment."""
+    given = _given(request, _AS_GIVEN)
+    given |= {name: parse.span(text, _option(name)) for name, text in _given(request, _TIMES).items()}
+    given |= {name: _split(texts) for name, texts in _given(request, _NAMES).items()}
+    given |= _counts(request)
+    if request.cwd is not None:
+        given["cwd"] = os.path.abspath(request.cwd)  # noqa: PTH100 (resolves no links; Path.absolute keeps ..)
+    if request.env_files is not None:
+        given["env_files"] = tuple(map(os.path.abspath, request.env_files))
+    if request.stop_exit_codes is not None:
+        given["stop_exit_codes"] = tuple(
+            check.number(code, "--stop-exit-codes") for code in _split(request.stop_exit_codes)
+        )
+    for name in ("unit", "service"):
+        if pairs := getattr(request, name):
+            given[name] = _directives(pairs, f"--{name}")
+    given |= _nested(request, before)
+    return given
+
+
+def _nested(request: Request, before: App | None) -> dict[str, object]:
+    """Limits, log and ready: what they were, and what of them was asked for."""
+    limits = {
+        name: meaning(text, _option(name)) if meaning else text
+        for name, meaning in _LIMITS.items()
+        if (text := getattr(request, name)) is not None
+    }
+    log = {
+        "output": _place(request.log_output),
+        "error": _place(request.log_error),
+        "rate_limit": request.log_rate_limit,
+    }
+    log = {name: value for name, value in log.items() if value is not None}
+    given: dict[str, object] = {}
+    if limits:
+        given["limits"] = replace(before.limits if before else Limits(), **limits)  # type: ignore[arg-type]
+    if log:
+        given["log"] = replace(before.log if before else Log(), **log)  # type: ignore[arg-type]
+    if request.ready is not None or request.ready_timeout is not None:
+        given["ready"] = _ready(request, before.ready if before else Ready())
+    return given
+
+
+def _ready(request: Request, before: Ready) -> Ready:
+    timeout = before.timeout if request.ready_timeout is None else parse.span(request.ready_timeout, "--ready-timeout")
+    return replace(before, timeout=timeout) if request.ready is None else parse.ready(request.ready, timeout=timeout)
+
+
+def count(text: str, *, physical: bool = False, free: int = 0) -> int:
+    """Instances from ``4``, ``max`` (or 0) or ``-1``: one per CPU, or so many fewer; at least 1."""
+    allowed = cpus.allowed()
+    there = len(cpus.physical(allowed) if physical else allowed)
+    number = 0 if text == "max" else check.number(text, "--instances")
+    return number if number > 0 else max(1, there + number - free)
+
+
+def _counts(request: Request) -> dict[str, object]:
+    if request.per_core:
+        given: dict[str, object] = {"placement": Placement.CORE, "physical": request.physical}
+        given["instances"] = PER_CORE if request.instances in (None, "max", "0") else _fewer(request)
+        if request.reserve is not None:
+            given["reserve"] = _reserve(request.reserve)
+        return given
+    if request.instances is None:
+        if request.reserve is not None or request.physical:
+            raise SpecError("--reserve and --physical say which CPUs are counted", hint="Add --per-core, or -i max.")
+        return {}
+    reserved = _reserve(request.reserve) if request.reserve is not None else 0
+    free = reserved if isinstance(reserved, int) else len(set(reserved) & set(cpus.allowed()))
+    return {"instances": count(request.instances, physical=request.physical, free=free)}
+
+
+def _fewer(request: Request) -> int:
+    """-i 3 --per-core: so many, pinned in turn."""
+    return count(request.instances or "max", physical=request.physical)
+
+
+def _reserve(text: str) -> int | tuple[int, ...]:
+    """``2`` is any two CPUs; ``0,2-3`` are these."""
+    if text.isdecimal():
+        return int(text)
+    try:
+        return cpus.parse(text)
+    except ValueError:
+        raise SpecError(f"--reserve is {text!r}", hint="Write how many CPUs (1), or which (0,2-3).") from None
+
+
+def _resolve(request: Request, target: str) -> Resolved:
+    # A file is looked for where the caller stands, as everywhere in a shell; then in --cwd, as PM2 does.
+    here = _here()
+    elsewhere = request.cwd is not None and not os.path.lexists(target)
+    return resolve(
+        target,
+        request.arguments,
+        cwd=here / request.cwd if elsewhere and request.cwd else here,
+        path=os.environ.get("PATH", os.defpath),
+        interpreter=request.interpreter,
+        interpreter_args=_words(request.interpreter_args),
+    )
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise SpecError("the directory that you are in is gone", hint="Go to another: cd ~") from None
+
+
+def _words(text: str | None) -> list[str]:
+    try:
+        return shlex.split(text or "")
+    except ValueError as exc:
+        raise SpecError(f"--interpreter-args is {text!r}: {exc}", hint="Close the quotes.") from None
+
+
+def _usual_environment(scope: Scope, account: str) -> dict[str, str]:
+    """What every app gets: PATH and LANG as they are here; and in the machine's manager, that sets none, a home.
+
+    With an account systemd knows its home, and so does a user's own manager.
+    """
+    env = {name: os.environ[name] for name in _ALWAYS_PASSED if os.environ.get(name)}
+    own = users.find(str(os.geteuid())) if scope is Scope.SYSTEM and not account else None
+    return {**env, "HOME": own.home, "USER": own.name} if own else env
+
+
+def _environment(request: Request) -> dict[str, str]:
+    """What was asked for by name, and what was given by value, which counts more."""
+    passed = [pair for pattern in _split(request.pass_env or ()) for pair in _passed(pattern)]
+    return dict(passed) | dict(_pair(text, "--env") for text in request.env or ())
+
+
+def _passed(pattern: str) -> list[tuple[str, str]]:
+    if not any(char in pattern for char in "*?["):
+        if pattern not in os.environ:
+            raise SpecError(f"--pass-env {pattern}: there is no such variable here", hint=f"Set it: export {pattern}=…")
+        return [(pattern, os.environ[pattern])]
+    from fnmatch import fnmatchcase
+
+    ours = ("PYSUP_APP", "PYSUP_INSTANCE", "NODE_APP_INSTANCE", "PORT")
+    return [
+        (name, value)
+        for name, value in os.environ.items()
+        if fnmatchcase(name, pattern) and name not in ours and name.isascii() and name.isidentifier()
+    ]
+
+
+def _directives(pairs: Iterable[str], option: str) -> dict[str, tuple[str, ...]]:
+    table: dict[str, tuple[str, ...]] = {}
+    for key, value in (_pair(text, option) for text in pairs):
+        table[key] = (*table.get(key, ()), value)
+    return table
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise SpecError(f"{option} is {text!r}", hint=f"Write {option} NAME=VALUE.")
+    return key, value
+
+
+def _place(text: str | None) -> str | None:
+    return text if text in (None, "journal", "null") else os.path.abspath(text)  # noqa: PTH100
+
+
+def _split(texts: Iterable[str]) -> tuple[str, ...]:
+    """Values of an option that may be repeated, and have several in one."""
+    return tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
+
+
+def _given(request: Request, names: Iterable[str]) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(request, name)) is not None}
+
+
+def _option(field: str) -> str:
+    return "--" + field.replace("_", "-")
