@@ -9,7 +9,7 @@ import signal as signals
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Self, overload
+from typing import TYPE_CHECKING, Self, overload
 
 from pysup import check, jobs, journal, local, logs, names, plan, preflight, selector, starting, states, status
 from pysup.app import App
@@ -28,6 +28,9 @@ from pysup.states import UnitState
 from pysup.store import Store, Stored
 from pysup.unit import ActiveState, AppStatus, Scope
 from pysup.watch import Watch
+
+if TYPE_CHECKING:
+    from pysup.transient import RunOptions, RunResult
 
 Selectors = str | Sequence[str]
 # Aliases, because in the class below ``list`` is a method.
@@ -187,6 +190,15 @@ class Manager:
         found = [one.name for app in await self.list(selectors) for one in app.instances]
         await bus.calls([systemd1.reset_failed_unit(name.unit) for name in found])
         return found
+
+    async def run(self, argv: Sequence[str], *, options: RunOptions | None = None) -> RunResult:
+        """Run a command once, as a transient unit, and wait until it has ended; cancelling stops it.
+
+        Raises SpecError for what cannot be run, and JobFailed when systemd refuses it.
+        """
+        from pysup import transient  # an import that only jobs should pay for
+
+        return await transient.run(await self._reached(), self.scope, argv, options or transient.RunOptions())
 
     async def _begin(self, selectors: Selectors, *, wait: bool, timeout: float | None, restart: bool) -> AppList:
         begun = []

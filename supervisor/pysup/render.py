@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pysup import check, names, probe, spec
-from pysup.app import PER_CORE, App, ReadyWhen
+from pysup.app import PER_CORE, App, Limits, ReadyWhen
 from pysup.errors import SpecError
 from pysup.unit import Scope
 from pysup.unitfile import command_line, print_environment, quote, section, specifier
@@ -150,7 +150,7 @@ def _service_section(app: App, machine: Machine, directory: str) -> Lines:
     yield from _environment(app, directory)
     yield from _ending(app)
     yield from _output(app)
-    yield from _limits(app)
+    yield from limits(app.limits, app.nice)
     yield from _extra(app.service)
 
 
@@ -199,8 +199,8 @@ def _output(app: App) -> Lines:
         yield "LogRateLimitBurst", str(app.log.rate_limit)
 
 
-def _limits(app: App) -> Lines:
-    limits = app.limits
+def limits(limits: Limits, nice: int | None) -> Lines:
+    """The directives that hold a service to these limits."""
     rows = (
         ("MemoryMax", limits.memory_max),
         ("MemoryHigh", limits.memory_high),
@@ -208,7 +208,7 @@ def _limits(app: App) -> Lines:
         ("IOWeight", limits.io_weight),
         ("TasksMax", limits.tasks_max),
         ("LimitNOFILE", limits.nofile),
-        ("Nice", app.nice),
+        ("Nice", nice),
     )
     for directive, value in rows:
         if value is not None:
