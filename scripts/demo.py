@@ -36,17 +36,19 @@ class Demo:
         """Print a command, run it in the box, and end the demo if it fails."""
         self._run(command, shlex.split(command))
 
-    def get(self, *ports: int) -> None:
-        """Show what the app answers on *ports*."""
-        urls = [f"http://127.0.0.1:{port}/" for port in ports]
-        for url in urls:
-            self._run(f"GET {url}", grounds.python(str(ASK), url))
+    def get(self, *ports: int) -> str:
+        """Show what the app answers on *ports*; returns the PID in the last answer."""
+        answer = ""
+        for port in ports:
+            url = f"http://127.0.0.1:{port}/"
+            print(_prompt(f"GET {url}"), flush=True)
+            answer = self._box.run(grounds.python(str(ASK), url), env=self._env).stdout
+            print(answer, end="")
+        return answer.partition("pid ")[2].partition(":")[0]
 
-    def kill(self, port: int) -> None:
-        """Kill the process that answers on *port*, and show that another one does."""
+    def kill(self, pid: str, port: int) -> None:
+        """Kill a process that answers on *port*, and show that another one does."""
         url = f"http://127.0.0.1:{port}/"
-        answer = self._box.run(grounds.python(str(ASK), url), env=self._env).stdout
-        pid = answer.split("pid ")[1].split(":")[0]
         self._run(f"kill -9 {pid}; GET {url}", grounds.python(str(ASK), "--kill", pid, url))
 
     def reboot(self) -> None:
@@ -81,12 +83,12 @@ def play(demo: Demo) -> None:
     cores = len(os.sched_getaffinity(0))
     demo.say(f"One instance per core, one of {cores} left to Redis, which the app requires: it is started first.")
     demo.show(START if cores > 1 else START.replace(" --reserve 1", ""))
-    demo.get(PORT)
+    pid = demo.get(PORT)
     demo.say("More instances: each has a port of its own, and the count is theirs together.")
     demo.show("pysup scale counter 4")
     demo.get(*range(PORT, PORT + 4))
     demo.say("Kill one the hard way. Nobody of ours watches: systemd starts it again.")
-    demo.kill(PORT)
+    demo.kill(pid, PORT)
     demo.show("pysup list")
     demo.say("What they said, merged, with systemd's own words between.")
     demo.show("pysup logs counter --lines 12 --no-follow")
