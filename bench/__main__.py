@@ -37,8 +37,11 @@ def main() -> None:
         _run_rows(rows, options.rounds)
         return
     tools.install()
-    results = _run_in_box(rows, options.rounds)
-    print(report.table(results))
+    results: list[Result] = []
+    try:
+        _run_in_box(rows, options.rounds, results)
+    finally:
+        print(report.table(results))
     if options.json:
         options.json.write_text(json.dumps([result.as_json() for result in results], indent=2) + "\n")
     if any(result.verdict == "miss" for result in results):
@@ -54,10 +57,9 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _run_in_box(rows: Sequence[str], rounds: int) -> list[Result]:
-    """Run the rows in a fresh box; its results come as lines of JSON, all else is told as it comes."""
+def _run_in_box(rows: Sequence[str], rounds: int, results: list[Result]) -> None:
+    """Run the rows in a fresh box; results come as lines of JSON and go to *results*, all else is told as it comes."""
     words = [word for row in rows for word in ("--row", row)]
-    results = []
     with grounds.booted() as box:
         process = box.popen(
             grounds.python("-m", "bench", "--inside", "--rounds", str(rounds), *words),
@@ -74,7 +76,6 @@ def _run_in_box(rows: Sequence[str], rounds: int) -> list[Result]:
                     print(line, end="", file=sys.stderr, flush=True)
     if process.returncode:
         raise SystemExit(process.returncode)
-    return results
 
 
 def _run_rows(rows: Sequence[str], rounds: int) -> None:

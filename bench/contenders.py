@@ -134,7 +134,7 @@ class Pm2(Contender):
         """pm2 start, in fork mode."""
         path, *args = program.command
         options = ("--interpreter", "none", "--name", program.name, "-i", str(program.count))
-        run([str(tools.PM2), "start", path, *options, "--", *args])
+        run([str(tools.PM2), "start", path, *options, *["--"] * bool(args), *args])
 
     def show(self) -> None:
         """pm2 ls."""
