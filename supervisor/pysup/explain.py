@@ -77,6 +77,11 @@ def exit_words(end: Exit) -> str:
     return f"exit code {end.code}"
 
 
+def before_exec(code: int | None) -> Explanation | None:
+    """What it means if systemd itself gave this exit code, because it could not execute the program."""
+    return _BEFORE_EXEC.get(code or 0)
+
+
 def signal_name(number: int) -> str:
     """``SIGKILL`` for 9."""
     try:

@@ -39,7 +39,7 @@ def new_app(request: Request, target: str, scope: Scope) -> tuple[App, str]:
     """The app that a script, program or command line is to be; and something worth telling, or empty."""
     found = _resolve(request, target)
     given = changes(request, None)
-    env = {**_usual_environment(scope, str(given.get("user", ""))), **_environment(request)}
+    env = {**usual_environment(scope, str(given.get("user", ""))), **environment(request)}
     base = {
         "name": found.name,
         "command": found.command,
@@ -63,7 +63,7 @@ def changed_app(request: Request, app: App) -> App:
             hint="Name its script, with --force.",
         )
     given = changes(request, app)
-    env = _environment(request)
+    env = environment(request)
     if env:
         given["env"] = {**app.env, **env}
     return replace(app, **given)  # type: ignore[arg-type]
@@ -185,7 +185,7 @@ def _words(text: str | None) -> list[str]:
         raise SpecError(f"--interpreter-args is {text!r}: {exc}", hint="Close the quotes.") from None
 
 
-def _usual_environment(scope: Scope, account: str) -> dict[str, str]:
+def usual_environment(scope: Scope, account: str) -> dict[str, str]:
     """What every app gets: PATH and LANG as they are here; and in the machine's manager, that sets none, a home.
 
     With an account systemd knows its home, and so does a user's own manager.
@@ -195,7 +195,7 @@ def _usual_environment(scope: Scope, account: str) -> dict[str, str]:
     return {**env, "HOME": own.home, "USER": own.name} if own else env
 
 
-def _environment(request: Request) -> dict[str, str]:
+def environment(request: Request) -> dict[str, str]:
     """What was asked for by name, and what was given by value, which counts more."""
     passed = [pair for pattern in _split(request.pass_env or ()) for pair in _passed(pattern)]
     return dict(passed) | dict(_pair(text, "--env") for text in request.env or ())
