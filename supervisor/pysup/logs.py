@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
-from pysup import status
+from pysup import journal, status
 from pysup.app import App
 from pysup.errors import PysupError
 from pysup.host import users
@@ -15,7 +16,7 @@ from pysup.journal import Entry, Kind, Query, Source, Tail
 from pysup.names import InstanceName
 from pysup.selector import select
 from pysup.store import Store, Stored
-from pysup.unit import Scope
+from pysup.unit import Exit, Scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,8 @@ class LogOptions:
 
 DEFAULT = LogOptions()
 
+_EXITED = re.compile(r"^\S+: Main process exited, code=(exited|killed|dumped), status=(\d+)/")
+
 
 def query(store: Store, scope: Scope, selectors: str | Sequence[str], options: LogOptions) -> Query:
     """The question for the lines of the chosen apps and instances."""
@@ -47,11 +50,36 @@ def query(store: Store, scope: Scope, selectors: str | Sequence[str], options: L
     return _query(sources, scope, options)
 
 
-def of_instance(app: App, scope: Scope, name: InstanceName, *, lines: int) -> Query:
-    """The question for the last lines that one instance wrote."""
+def last_lines(app: App, scope: Scope, name: InstanceName, count: int) -> list[str]:
+    """The last lines that an instance wrote; none if the journal may not be read."""
+    return [
+        entry.message for entry in _of_instance(app, scope, name, lines=count, kinds=frozenset({Kind.OUT, Kind.ERR}))
+    ]
+
+
+def last_exit(app: App, scope: Scope, name: InstanceName) -> Exit | None:
+    """How an instance's main process ended last, in systemd's words in the journal; None if they are not there.
+
+    The manager itself forgets an exit as soon as it has started the unit again.
+    """
+    words = _of_instance(app, scope, name, lines=1, kinds=frozenset({Kind.SYSTEMD}), grep=_EXITED.pattern)
+    for entry in words:
+        found = _EXITED.search(entry.message)
+        if found:
+            how, number, at = found[1], int(found[2]), entry.at_usec / 1_000_000
+            return Exit(code=number, at=at) if how == "exited" else Exit(signal=number, dumped=how == "dumped", at=at)
+    return None
+
+
+def _of_instance(
+    app: App, scope: Scope, name: InstanceName, *, lines: int, kinds: frozenset[Kind], grep: str | None = None
+) -> list[Entry]:
     uid = _account(app.user) if app.user else _own_uid(scope)
-    options = LogOptions(lines=lines, kinds=frozenset({Kind.OUT, Kind.ERR}))
-    return _query([Source(instance=name, uid=uid)], scope, options)
+    options = LogOptions(lines=lines, kinds=kinds, grep=grep)
+    try:
+        return [*journal.read(_query([Source(instance=name, uid=uid)], scope, options))]
+    except PysupError:
+        return []
 
 
 async def follow(question: Query) -> AsyncIterator[Entry]:

@@ -341,11 +341,13 @@ class Manager:
     @contextlib.asynccontextmanager
     async def _reach(self) -> AsyncIterator[Bus]:
         try:
-            connection = await Connection(ground.bus_address(self.scope)).__aenter__()
+            connection = await Connection(ground.bus_address(self.scope)).open()
         except OSError as exc:
             raise ground.unreachable(self.scope, exc) from exc
-        async with connection:
+        try:
             yield connection
+        finally:
+            await connection.close()
 
 
 def _let_go(taken: asyncio.Future[int]) -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from pysup import journal, logs, names, states, status
+from pysup import logs, names, states, status
 from pysup.app import App, ReadyWhen
 from pysup.bus.connection import Bus
-from pysup.errors import NotFound, PysupError, StartFailed
+from pysup.errors import NotFound, StartFailed
 from pysup.explain import explain
 from pysup.names import InstanceName
 from pysup.render import dependency_unit
 from pysup.store import Store
-from pysup.unit import Instance, Scope
+from pysup.unit import ActiveState, Instance, Scope
 
 SURVIVAL = 0.5
 LOG_LINES = 10
@@ -67,21 +68,17 @@ async def _look(bus: Bus, store: Store, scope: Scope, begun: set[InstanceName]) 
 
 async def _failure(app: App, scope: Scope, failed: Sequence[Instance], begun: int) -> StartFailed:
     first = failed[0]
+    lines = await asyncio.to_thread(logs.last_lines, app, scope, first.name, LOG_LINES)
+    if first.restarts:  # systemd is at it again, and remembers no exit
+        end = await asyncio.to_thread(logs.last_exit, app, scope, first.name)
+        first = replace(first, active_state=ActiveState.ACTIVATING, last_exit=end or first.last_exit)
     why = explain(first, app)
-    words = why.what if why else f"it ended at once and systemd has started it again ({first.restarts} times)"
+    words = why.what if why else "it ended at once"
+    again = f"; systemd has started it again {first.restarts} times, and goes on" if first.restarts else ""
     count = f"{len(failed)} of {begun} instances failed to start; " if begun > 1 else ""
-    hint = (why.remedy if why else "") or f"pysup logs {app.name} shows what it said."
     return StartFailed(
-        f"app {app.name!r}: {count}{first.name}: {words}",
+        f"app {app.name!r}: {count}{first.name}: {words}{again}",
         results=[(one.name.unit, one.result) for one in failed],
-        log=await asyncio.to_thread(last_lines, app, scope, first.name),
-        hint=hint,
+        log=lines,
+        hint=(why.remedy if why else "") or f"pysup logs {app.name} shows what it said.",
     )
-
-
-def last_lines(app: App, scope: Scope, name: InstanceName) -> list[str]:
-    """The last lines that an instance wrote; none if the journal may not be read."""
-    try:
-        return [entry.message for entry in journal.read(logs.of_instance(app, scope, name, lines=LOG_LINES))]
-    except PysupError:
-        return []

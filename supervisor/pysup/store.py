@@ -14,12 +14,15 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pysup import names, spec
 from pysup.app import App
 from pysup.errors import CorruptUnit, NotFound, NotPermitted, PysupError, StoreError
-from pysup.render import File, is_edited
 from pysup.unitfile import parse, parse_environment
+
+if TYPE_CHECKING:
+    from pysup.render import File
 
 _MANIFEST = "MANIFEST"
 
@@ -64,15 +67,19 @@ class Store:
         return self.saved if saved else self.runtime
 
     def find(self, name: str) -> Stored | None:
-        """The app of that name, or None. Values of its environment that the caller may not read are empty."""
-        if any(_hidden(directory, name)[1].is_dir() for directory in (self.saved, self.runtime)):
-            with contextlib.suppress(NotPermitted), self.lock(name):
-                pass  # a change that its writer did not live to finish
+        """The app of that name, or None. Values of its environment that the caller may not read are empty.
+
+        Takes no lock: what is committed counts, wherever its files are yet.
+        """
         for saved in (True, False):
             directory = self.directory(saved=saved)
-            text = _read(directory / names.template_unit(name))
-            if text is not None:
-                return _stored(name, text, directory, saved=saved)
+            text = _current(directory, name, names.template_unit(name))
+            while text is not None:
+                stored = _stored(name, text, directory, saved=saved)
+                again = _current(directory, name, names.template_unit(name))
+                if again == text:
+                    return stored
+                text = again  # somebody changed it meanwhile
         return None
 
     def get(self, name: str) -> Stored:
@@ -125,6 +132,8 @@ class Store:
 
     def is_edited(self, name: str) -> bool:
         """Whether the app's template was changed by hand."""
+        from pysup.render import is_edited  # who only reads need not load it
+
         return is_edited(_read(self.get(name).directory / names.template_unit(name)) or "")
 
     def foreign(self, name: str) -> list[Path]:
@@ -182,7 +191,7 @@ class Store:
 
 
 def _stored(name: str, text: str, directory: Path, *, saved: bool) -> Stored:
-    target = _read(directory / names.target_unit(name)) or ""
+    target = _current(directory, name, names.target_unit(name)) or ""
     wanted = (names.parse_instance(line.value) for line in parse(target) if line.key == "Wants")
     numbers = tuple(sorted(instance.number for instance in wanted if instance))
     template = directory / names.template_unit(name)
@@ -208,15 +217,27 @@ class _Hidden(dict[str, str]):
 
 
 def _environment(directory: Path, name: str) -> Mapping[str, str]:
-    path = directory / names.environment_file(name)
+    file = names.environment_file(name)
     try:
-        return parse_environment(path.read_bytes().decode())
-    except FileNotFoundError:
-        return {}
-    except PermissionError:
+        return parse_environment(_current(directory, name, file) or "")
+    except NotPermitted:
         return _Hidden()
-    except (ValueError, OSError) as exc:
-        raise CorruptUnit(f"{path} cannot be read back: {exc}", hint="Delete the app and start it again.") from exc
+    except ValueError as exc:
+        raise CorruptUnit(
+            f"{directory / file} cannot be read back: {exc}", hint="Delete the app and start it again."
+        ) from exc
+
+
+def _current(directory: Path, name: str, file: str) -> str | None:
+    """A file of the app as the last committed change has it, though it may not be in its place yet."""
+    committed = _hidden(directory, name)[1]
+    manifest = _read(committed / _MANIFEST)
+    if manifest is None:
+        return _read(directory / file)
+    if file not in manifest.splitlines():
+        return None
+    staged = _read(committed / file)
+    return _read(directory / file) if staged is None else staged
 
 
 def _owned(directory: Path, name: str, boot_target: str = "") -> list[str]:
@@ -243,8 +264,10 @@ def _hidden(directory: Path, name: str) -> tuple[Path, Path]:
 
 def _stage(staging: Path, files: Mapping[str, File], links: Mapping[str, str]) -> None:
     """Write everything to a directory of its own, and to the disk."""
+    from pysup.render import File
+
     _discard(staging)
-    staging.mkdir(mode=0o700)
+    staging.mkdir(mode=0o755)  # the environment in it is a file for its owner only
     manifest = "".join(f"{path}\n" for path in [*files, *links])
     for path, file in {**files, _MANIFEST: File(manifest)}.items():
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -289,7 +312,7 @@ def _list(directory: Path) -> list[str]:
 
 def _read(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return path.read_bytes().decode(errors="replace")  # as it is: text mode would change line ends
     except (FileNotFoundError, NotADirectoryError):
         return None
     except PermissionError as exc:

@@ -51,6 +51,10 @@ class Connection:
         self._end: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def open(self) -> Self:
+        """Connect."""
         await self._bus.connect()
         self._bus.add_message_handler(self._receive)
         self._end = asyncio.create_task(self._wait_for_end(), name="pysup bus: end")
