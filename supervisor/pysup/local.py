@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from pysup.host import cpus, ground
-from pysup.render import BOOT_TARGET, Machine
+from pysup.host import ground
 from pysup.store import Store
-from pysup.unit import Scope
+from pysup.unit import BOOT_TARGET, Scope
+
+if TYPE_CHECKING:
+    from pysup.render import Machine
 
 _PROGRAM_DIRECTORIES = ("/usr/bin", "/bin", "/usr/local/bin")
 
@@ -19,6 +22,9 @@ def store(scope: Scope) -> Store:
 
 def machine(scope: Scope) -> Machine:
     """What rendering must know of this machine."""
+    from pysup.host import cpus  # who only reads needs no machine
+    from pysup.render import Machine
+
     allowed = cpus.allowed()
     return Machine(
         scope=scope,

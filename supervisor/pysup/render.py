@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pysup import check, names, probe, spec
 from pysup.app import PER_CORE, App, Limits, ReadyWhen
 from pysup.errors import SpecError
+from pysup.unit import BOOT_TARGET as BOOT_TARGET  # also from here: it is a directive's value
 from pysup.unit import Scope
 from pysup.unitfile import command_line, print_environment, quote, section, specifier
-
-BOOT_TARGET = {Scope.SYSTEM: "multi-user.target", Scope.USER: "default.target"}
 
 Lines = Iterator[tuple[str, str]]
 

@@ -14,8 +14,7 @@ from pysup.bus.blocking import BlockingConnection
 from pysup.bus.call import Call, Conversation, T, check
 from pysup.errors import BusError, EnvironmentProblem, NotPermitted
 from pysup.host import ground, users
-from pysup.render import BOOT_TARGET
-from pysup.unit import Scope
+from pysup.unit import BOOT_TARGET, Scope
 
 _DEFAULT = "default.target"
 _PULLS = ("Requires", "Wants", "BindsTo")

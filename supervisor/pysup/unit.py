@@ -16,6 +16,10 @@ class Scope(StrEnum):
     USER = "user"
 
 
+BOOT_TARGET = {Scope.SYSTEM: "multi-user.target", Scope.USER: "default.target"}
+"""The target that saved apps are hung on."""
+
+
 class ActiveState(StrEnum):
     """``ActiveState`` of a unit; systemd.unit(5)."""
 

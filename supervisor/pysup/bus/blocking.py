@@ -1,27 +1,42 @@
-"""A blocking connection for commands that only ask; jeepney costs a quarter of asyncio's and dbus-fast's import."""
+"""A blocking connection for commands that only ask.
+
+It is written out here because it is a third of what a list costs: for 50 instances, jeepney's takes 8 ms to import and
+17 ms to put 150 questions and understand the answers, this one 3 and 5; dbus-fast with asyncio takes 58 to import.
+"""
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
+from urllib.parse import unquote
 
-from jeepney import DBusAddress, HeaderFields, Message, MessageType, new_method_call
-from jeepney.io.blocking import DBusConnection, open_dbus_connection
-
-from pysup.bus.call import PROPERTIES, Call, Conversation, Reply, T, error
+from pysup.bus import wire
+from pysup.bus.call import Call, Conversation, Reply, T, error
 from pysup.errors import BusLost
 
 # dbus-daemon allows 128 calls without a reply for each connection.
 WINDOW = 64
+
+_BUS = "org.freedesktop.DBus"
+_HELLO = Call("Hello", path="/org/freedesktop/DBus", interface=_BUS, destination=_BUS)
 
 
 class BlockingConnection:
     """A connection to the bus at an address; a context manager. Raises OSError when it cannot be made."""
 
     def __init__(self, address: str, *, timeout: float = 25.0) -> None:
-        self._connection: DBusConnection = open_dbus_connection(address)
-        self._timeout = timeout
+        self._socket = _connect(address, timeout)
+        self._received = bytearray()
+        self._serial = 0
+        try:
+            self._authenticate()
+            self._exchange([_HELLO])
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -33,13 +48,13 @@ class BlockingConnection:
 
     def close(self) -> None:
         """End the connection."""
-        self._connection.close()
+        self._socket.close()
 
     def call(self, calls: Sequence[Call]) -> list[Reply]:
-        """Make the calls, many at a time; replies in their order."""
+        """Make the calls, many at a time; replies in their order, with variants opened."""
         try:
             return [reply for window in _windows(calls) for reply in self._exchange(window)]
-        except (OSError, EOFError) as exc:
+        except OSError as exc:
             raise BusLost(f"the bus went away: {exc}", hint="Type: systemctl status dbus") from exc
 
     def converse(self, conversation: Conversation[T]) -> T:
@@ -54,21 +69,69 @@ class BlockingConnection:
             result: T = end.value
             return result
 
+    def _authenticate(self) -> None:
+        """Say who we are; the kernel tells the bus whether it is true. D-Bus specification, "EXTERNAL"."""
+        self._socket.sendall(b"\0AUTH EXTERNAL %s\r\n" % str(os.geteuid()).encode().hex().encode())
+        while not self._received.endswith(b"\r\n"):
+            self._receive()
+        if not self._received.startswith(b"OK "):
+            raise PermissionError(f"the bus refuses us: {self._received.decode(errors='replace').strip()}")
+        self._received.clear()
+        self._socket.sendall(b"BEGIN\r\n")
+
     def _exchange(self, calls: Sequence[Call]) -> list[Reply]:
-        waiting: dict[int, int] = {}
-        data = bytearray()
-        for index, call in enumerate(calls):
-            serial = next(self._connection.outgoing_serial)
-            waiting[serial] = index
-            data += _message(call).serialise(serial)
-        self._connection.sock.sendall(data)
-        replies: list[Reply] = [()] * len(calls)
-        while waiting:
-            message = self._connection.receive(timeout=self._timeout)
-            found = waiting.pop(message.header.fields.get(HeaderFields.reply_serial, -1), None)
-            if found is not None:
-                replies[found] = _reply(message, calls[found])
-        return replies
+        first = self._serial + 1
+        self._serial += len(calls)
+        self._socket.sendall(b"".join(wire.write(call, first + index) for index, call in enumerate(calls)))
+        replies: dict[int, Reply] = {}
+        while len(replies) < len(calls):
+            message = self._message()
+            if message.kind in (wire.METHOD_RETURN, wire.ERROR):
+                replies[message.reply_serial - first] = _reply(message)
+        return [replies[index] for index in range(len(calls))]
+
+    def _message(self) -> wire.Message:
+        while (length := wire.length(self._received)) is None or len(self._received) < length:
+            self._receive()
+        data = bytes(self._received[:length])
+        del self._received[:length]
+        try:
+            return wire.read(data)
+        except ValueError as exc:
+            raise ConnectionError(str(exc)) from exc
+
+    def _receive(self) -> None:
+        data = self._socket.recv(65536)
+        if not data:
+            raise ConnectionResetError("it closed the connection")
+        self._received += data
+
+
+def _connect(address: str, timeout: float) -> socket.socket:
+    """A socket to the first of the addresses that can be reached."""
+    problem = OSError(f"the bus has an address that pysup cannot use: {address}")
+    for place in _places(address):
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(timeout)
+        try:
+            connection.connect(place)
+        except OSError as exc:
+            connection.close()
+            problem = exc
+        else:
+            return connection
+    raise problem
+
+
+def _places(address: str) -> Iterator[str]:
+    """Names of Unix sockets from an address. D-Bus specification, "Server Addresses"."""
+    for one in address.split(";"):
+        transport, _, rest = one.partition(":")
+        keys = dict(pair.partition("=")[::2] for pair in rest.split(","))
+        if transport == "unix" and "path" in keys:
+            yield unquote(keys["path"])
+        elif transport == "unix" and "abstract" in keys:
+            yield "\0" + unquote(keys["abstract"])
 
 
 def _windows(calls: Sequence[Call]) -> Iterator[Sequence[Call]]:
@@ -76,22 +139,8 @@ def _windows(calls: Sequence[Call]) -> Iterator[Sequence[Call]]:
         yield calls[start : start + WINDOW]
 
 
-def _message(call: Call) -> Message:
-    address = DBusAddress(call.path, bus_name=call.destination, interface=call.interface)
-    return new_method_call(address, call.member, call.signature or None, call.args)
-
-
-def _reply(message: Message, call: Call) -> Reply:
-    if message.header.message_type is MessageType.error:
+def _reply(message: wire.Message) -> Reply:
+    if message.kind == wire.ERROR:
         text = message.body[0] if message.body and isinstance(message.body[0], str) else ""
-        return error(str(message.header.fields.get(HeaderFields.error_name, "")), text)
-    if call.interface == PROPERTIES:
-        return (_open(message.body[0], many=call.member == "GetAll"),)
-    return tuple(message.body)
-
-
-def _open(value: object, *, many: bool) -> object:
-    """Take the variant, or each variant of a table, off its value: jeepney gives (signature, value)."""
-    if many:
-        return {name: content[1] for name, content in value.items()}  # type: ignore[attr-defined]
-    return value[1]  # type: ignore[index]
+        return error(message.error_name, text)
+    return message.body

@@ -9,6 +9,7 @@ before its command is called, so rows cost nothing: keep this module free of imp
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -76,7 +77,7 @@ QUICK: dict[tuple[str, ...], str] = {
 }
 
 
-def expand(words: list[str]) -> list[str]:
+def expand(words: Sequence[str]) -> list[str]:
     """The words with an alias in the first place replaced by what it means."""
     return [*ALIASES.get(words[0], words[:1]), *words[1:]] if words else []
 
