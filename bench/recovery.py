@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import select
 import signal
 import time
@@ -68,6 +69,7 @@ class _Living:
 
     def kill(self) -> float:
         """Kill it; the seconds until it runs again."""
+        time.sleep(random.uniform(0, 0.3))  # noqa: S311 - managers' timers have a beat: do not fall in step with it
         began = time.perf_counter()
         os.kill(self._pid, signal.SIGKILL)
         self._pid = self._read()
