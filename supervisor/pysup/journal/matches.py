@@ -52,7 +52,7 @@ def is_exact(query: Query) -> bool:
         and query.grep is None
         and query.invocation_id is None
         and (query.priority is None or query.priority < _INFO)
-        and query.kinds == frozenset(Kind)
+        and {Kind.OUT, Kind.ERR} <= query.kinds
     )
 
 

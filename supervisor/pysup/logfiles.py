@@ -1,0 +1,161 @@
+"""Log files of apps that write to files and not to the journal: where they are, their last lines, what comes."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from pysup.app import App
+from pysup.journal import Entry, Kind, Query, Tail
+
+_BLOCK = 64 * 1024
+_GRACE_USEC = 1_000_000  # so late may journald be with what was written before the query's end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogFile:
+    """A file that an app's instance writes to; ``number`` is None when all instances share it."""
+
+    app: str
+    number: int | None
+    kind: Kind
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileLine:
+    """A line of a log file."""
+
+    file: LogFile
+    message: bytes
+
+
+def find(app: App, numbers: Iterable[int]) -> list[LogFile]:
+    """The files of these instances, each once."""
+    found: dict[str, LogFile] = {}
+    for number in numbers:
+        for kind, place in ((Kind.OUT, app.log.output), (Kind.ERR, app.log.error)):
+            if place.startswith("/"):
+                own = number if "{instance}" in place else None
+                path = place.replace("{instance}", str(number))
+                found.setdefault(path, LogFile(app=app.name, number=own, kind=kind, path=path))
+    return list(found.values())
+
+
+def last(file: LogFile, lines: int | None) -> list[FileLine]:
+    """The last *lines* of a file, or all; none if it is not there (yet) or may not be read."""
+    try:
+        with open(file.path, "rb") as stream:  # noqa: PTH123 (a Path has no use here)
+            data = stream.read() if lines is None else _end(stream, lines)
+    except OSError:
+        return []
+    whole = data.split(b"\n")
+    whole = whole[:-1] if whole[-1] == b"" else whole
+    wanted = whole if lines is None else whole[len(whole) - min(lines, len(whole)) :]
+    return [FileLine(file=file, message=line) for line in wanted]
+
+
+def _end(stream: BinaryIO, lines: int) -> bytes:
+    """The end of a file, with at least so many lines in it if there are."""
+    position = stream.seek(0, os.SEEK_END)
+    data = b""
+    while position and data.count(b"\n") <= lines:
+        size = min(_BLOCK, position)
+        position = stream.seek(position - size)
+        data = stream.read(size) + data
+    return data
+
+
+class FileTail:
+    """The last lines of a file, and what is added to it from then on, by ``tail -F``.
+
+    That waits by inotify, goes on with a file that replaces this one, and waits for one that is not there yet.
+    """
+
+    def __init__(self, file: LogFile, lines: int | None) -> None:
+        self.file = file
+        self._rest = b""
+        self._process = subprocess.Popen(
+            [
+                *("tail", "-F", "-q", "-n", "+1" if lines is None else str(lines)),
+                *(f"--pid={os.getpid()}", "--", file.path),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for us
+        )
+        os.set_blocking(self.fileno(), False)
+
+    def fileno(self) -> int:
+        """Readable when something may have come."""
+        stdout = self._process.stdout
+        assert stdout is not None  # noqa: S101 (Popen was asked for it)
+        return stdout.fileno()
+
+    def available(self) -> list[FileLine] | None:
+        """The whole lines that have come since the last call; None when no more will."""
+        data, ended = self._rest, False
+        while not ended:
+            try:
+                piece = os.read(self.fileno(), _BLOCK)
+            except BlockingIOError:
+                break
+            data += piece
+            ended = not piece
+        *whole, self._rest = data.split(b"\n")
+        if ended and not whole:
+            return None
+        return [FileLine(file=self.file, message=line) for line in whole]
+
+    def close(self) -> None:
+        """Stop following."""
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdout:
+            self._process.stdout.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def follow(
+    query: Query, files: Sequence[LogFile], *, lines: int | None, wake_fd: int | None = None
+) -> Iterator[list[Entry | FileLine]]:
+    """What the journal and the files have, and then all that comes, until *wake_fd* is ready or the query's end."""
+    with ExitStack() as closing:
+        tail = closing.enter_context(Tail(query))
+        others = [closing.enter_context(FileTail(file, lines)) for file in files]
+        while True:
+            found: list[Entry | FileLine] = [*tail.available()]
+            for other in list(others):
+                more = other.available()
+                others.remove(other) if more is None else found.extend(more)
+            if found:
+                yield found
+            elif query.until_usec is not None and time.time() * 1e6 > query.until_usec + _GRACE_USEC:
+                return
+            if _wait([tail.fileno(), *(other.fileno() for other in others)], wake_fd, 0.0 if found else tail.interval):
+                return
+
+
+def _wait(fds: Iterable[int], wake_fd: int | None, seconds: float) -> bool:
+    """Wait for any; whether it was the wake."""
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    if wake_fd is not None:
+        poll.register(wake_fd, select.POLLIN)
+    return any(ready == wake_fd for ready, _ in poll.poll(seconds * 1000))
