@@ -129,9 +129,17 @@ def _places(address: str) -> Iterator[str]:
         transport, _, rest = one.partition(":")
         keys = dict(pair.partition("=")[::2] for pair in rest.split(","))
         if transport == "unix" and "path" in keys:
-            yield unquote(keys["path"])
+            yield _unescape(keys["path"])
         elif transport == "unix" and "abstract" in keys:
-            yield "\0" + unquote(keys["abstract"])
+            yield "\0" + _unescape(keys["abstract"])
+
+
+def _unescape(text: str) -> str:
+    if "%" not in text:
+        return text
+    from urllib.parse import unquote  # hardly any address needs it
+
+    return unquote(text)
 
 
 def _windows(calls: Sequence[Call]) -> Iterator[Sequence[Call]]:

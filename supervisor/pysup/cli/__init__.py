@@ -23,13 +23,13 @@ def main() -> None:
     """The console script."""
     words = sys.argv[1:]
     gc.disable()  # until it is known that the command may last: collecting garbage is a tenth of a short one's time
-    code = run(words)
+    code = execute(words)
     if not gc.isenabled():
         os._exit(code)  # nothing is left to be done, and taking the interpreter down is another tenth
     sys.exit(code)
 
 
-def run(words: Sequence[str]) -> int:
+def execute(words: Sequence[str]) -> int:
     """Carry out a command line (without the program's name) and return its exit code."""
     from pysup.cli import output
     from pysup.errors import PysupError
