@@ -98,7 +98,7 @@ def play(demo: Demo) -> None:
     demo.get(*range(PORT, PORT + 4))
     demo.show("pysup list")
     demo.say("All of it is plain units: systemctl, journalctl and every admin can read them.")
-    demo.show("pysup cat counter")
+    demo.show("systemctl cat pysup-counter@0.service")
 
 
 EPILOGUE = """
