@@ -102,10 +102,10 @@ def play(demo: Demo) -> None:
 
 
 EPILOGUE = """
-  pysup box run -- bash          a box of your own to try things in
-  pysup start --help             every option, with examples
-  examples/README.md             more to start
-  README.md                      from here to your own server
+  sudo .venv/bin/pysup box run -- bash   a box of your own to try things in
+  .venv/bin/pysup start --help           every option, with examples
+  examples/README.md                     more to start
+  README.md                              from here to your own server
 """
 
 
