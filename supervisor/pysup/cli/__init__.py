@@ -53,13 +53,26 @@ def _dispatch(words: Sequence[str]) -> int:
     from pysup.cli import commands
 
     meant = commands.expand(words)
-    quick = commands.QUICK.get(tuple(meant)) if "_PYSUP_COMPLETE" not in os.environ else None
-    if quick:
-        return cast("Callable[[], int | None]", commands.load(quick))() or 0
+    code = _quickly(meant) if "_PYSUP_COMPLETE" not in os.environ else None
+    if code is not None:
+        return code
     gc.enable()
     from pysup.cli import frame  # typer: half of what a whole list takes
 
     return frame.run(meant)
+
+
+def _quickly(words: Sequence[str]) -> int | None:
+    """The exit code of what can be done without typer; None for anything else."""
+    from pysup.cli import commands
+
+    quick = commands.QUICK.get(tuple(words))
+    if quick:
+        return cast("Callable[[], int | None]", commands.load(quick))() or 0
+    with_options = commands.QUICK_WITH_OPTIONS.get(words[0]) if words else None
+    return (
+        cast("Callable[[Sequence[str]], int | None]", commands.load(with_options))(words[1:]) if with_options else None
+    )
 
 
 def _code(exc: PysupError) -> int:

@@ -76,6 +76,10 @@ QUICK: dict[tuple[str, ...], str] = {
     ("-v",): "version:version",
 }
 
+# The same for commands with some of their options: a function that gets the words behind the command's name, and
+# returns None when they are more than it understands.
+QUICK_WITH_OPTIONS: dict[str, str] = {"logs": "rawlogs:quick"}
+
 
 def expand(words: Sequence[str]) -> list[str]:
     """The words with an alias in the first place replaced by what it means."""
