@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import signal
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from pysup.app import App
@@ -57,6 +59,43 @@ _SIGNALS = {
     "SIGPIPE": "it wrote to somebody who no longer reads",
 }
 
+_SIGNAL_REMEDIES = {
+    "SIGKILL": "Memory? Compare its limit with its use (pysup describe), and look for OOM: journalctl --dmesg.",
+    "SIGSEGV": "Its stack: coredumpctl info (package systemd-coredump). Then update its native modules.",
+    "SIGABRT": "Its own last lines say why: pysup logs --err. Node does this when its heap is full.",
+    "SIGILL": "It was built for another CPU: build or install it here.",
+    "SIGSYS": "Look at SystemCallFilter= among its extra directives.",
+}
+
+# What interpreters mean by exit codes of theirs: nodejs.org/api/process.html, docs.python.org/3/using/cmdline.html.
+_BY_PROGRAM = {
+    "node": {
+        1: Explanation("an error that it does not catch", "Its stack is among its last lines: pysup logs --err."),
+        3: Explanation("Node could not parse it"),
+        5: Explanation("V8 gave up, most often for want of memory", "Give its heap more: --max-old-space-size=MB."),
+        9: Explanation("Node does not know one of its options", "Check --interpreter-args, and node --version."),
+        13: Explanation("a top-level await never came to its end"),
+    },
+    "python": {
+        1: Explanation("an exception that it does not catch", "Its traceback is among its last lines: pysup logs --err."),
+        2: Explanation("wrong arguments, or a script that Python cannot open"),
+    },
+}
+
+# What last lines say, in many languages, and what to try.
+_SAID = (
+    (r"EADDRINUSE|[Aa]ddress (is )?already in use", "its port is taken", "See by whom: ss -ltnp. Two apps? pysup doctor."),
+    (r"EACCES.*(:\d+|listen)|Permission denied.*\bbind", "it may not use its port", "Ports below 1024 are root's: take a higher one."),
+    (r"Cannot find (module|package) '([^']+)'", "a Node module is missing", "In its directory: npm install."),
+    (r"ModuleNotFoundError|No module named", "a Python module is missing", "Has its directory a .venv? Then: .venv/bin/pip install …"),
+    (r"ENOSPC|No space left on device", "the disk is full", "See where: df -h."),
+    (r"EMFILE|Too many open files", "it may not open more files", "Raise --nofile."),
+    (r"heap out of memory|MemoryError|Cannot allocate memory|std::bad_alloc", "it had no more memory", "Raise --memory-max, or find the leak."),
+    (r"ECONNREFUSED|Connection refused", "what it connects to does not answer", "Is that running? Name it: --requires UNIT."),
+    (r"EACCES|EPERM|Permission denied|Operation not permitted", "it may not do what it tried", "Check owner and mode of the file it names: ls -l."),
+    (r"ENOENT|No such file or directory", "a file that it wants is not there", "Relative paths begin at its cwd: pysup describe shows it."),
+)  # fmt: skip
+
 _RESULTS = {
     "timeout": Explanation("it was not ready, or did not end, in time", "Give it longer, or look what it waits for."),
     "start-limit-hit": Explanation(
@@ -77,6 +116,15 @@ def exit_words(end: Exit) -> str:
     return f"exit code {end.code}"
 
 
+def said(lines: Sequence[str]) -> Explanation | None:
+    """What a program's last lines give away, the newest first; None if nothing that is known."""
+    for line in reversed(lines):
+        for pattern, what, remedy in _SAID:
+            if re.search(pattern, line):
+                return Explanation(what, remedy)
+    return None
+
+
 def before_exec(code: int | None) -> Explanation | None:
     """What it means if systemd itself gave this exit code, because it could not execute the program."""
     return _BEFORE_EXEC.get(code or 0)
@@ -94,11 +142,13 @@ def explain(instance: Instance, app: App | None = None) -> Explanation | None:
     """Why an instance is not running, or None if it is, or was stopped on purpose."""
     if instance.is_up or (instance.active_state is ActiveState.INACTIVE and instance.result == "success"):
         return None
-    by_result = _RESULTS.get(instance.result)
+    # systemd 252 keeps the last exit as the result when it gives up; its counter tells that it had tried.
+    gave_up = instance.active_state is ActiveState.FAILED and instance.restarts > 0
+    by_result = _RESULTS.get("start-limit-hit" if gave_up else instance.result)
     end = _of_exit(instance.last_exit, app) if instance.last_exit else None
     if instance.result == "success" and end is None:
         return None  # it is being started again, and systemd has forgotten how it ended
-    if by_result and end and instance.result in ("start-limit-hit", "timeout", "protocol"):
+    if by_result and end and (gave_up or instance.result in ("start-limit-hit", "timeout", "protocol")):
         return Explanation(f"{by_result.what}; last: {end.what}", end.remedy or by_result.remedy)
     return by_result or end or Explanation(f"systemd says: {instance.result}")
 
@@ -107,8 +157,9 @@ def _of_exit(end: Exit, app: App | None) -> Explanation:
     words = exit_words(end)
     if end.signal is not None:
         meaning = _SIGNALS.get(signal_name(end.signal))
-        return Explanation(f"{words}: {meaning}" if meaning else words)
-    known = _BEFORE_EXEC.get(end.code or 0) or _CODES.get(end.code or 0)
+        remedy = _SIGNAL_REMEDIES.get(signal_name(end.signal), "")
+        return Explanation(f"{words}: {meaning}" if meaning else words, remedy)
+    known = _BEFORE_EXEC.get(end.code or 0) or _CODES.get(end.code or 0) or _of_program(end.code or 0, app)
     if known:
         return Explanation(f"{words}: {known.what}", known.remedy)
     if end.code == 0:
@@ -119,3 +170,15 @@ def _of_exit(end: Exit, app: App | None) -> Explanation:
             f"it ended by itself, with {words}{ends}", "A server must stay in the foreground: no daemonizing."
         )
     return Explanation(words, "Its own last lines say why: pysup logs --err.")
+
+
+def _of_program(code: int, app: App | None) -> Explanation | None:
+    """What the app's interpreter means by an exit code; or a shell, by 128 and a signal."""
+    program = (app.interpreter or app.command)[0].rpartition("/")[2] if app else ""
+    for name, meanings in _BY_PROGRAM.items():
+        if program.rstrip("0123456789.") == name and code in meanings:
+            return meanings[code]
+    name = signal_name(code - 128)
+    if code > 128 and name in _SIGNALS:
+        return Explanation(f"something in it was ended by {name}: {_SIGNALS[name]}", _SIGNAL_REMEDIES.get(name, ""))
+    return None

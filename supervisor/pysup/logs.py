@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -50,20 +49,19 @@ def query(store: Store, scope: Scope, selectors: str | Sequence[str], options: L
     return _query(sources, scope, options)
 
 
-def last_lines(app: App, scope: Scope, name: InstanceName, count: int) -> list[str]:
+def last_lines(app: App, scope: Scope, name: InstanceName, count: int, *, since: float | None = None) -> list[str]:
     """The last lines that an instance wrote; none if the journal may not be read."""
-    return [
-        entry.message for entry in _of_instance(app, scope, name, lines=count, kinds=frozenset({Kind.OUT, Kind.ERR}))
-    ]
+    options = LogOptions(lines=count, since=since, kinds=frozenset({Kind.OUT, Kind.ERR}))
+    return [entry.message for entry in _of_instance(app, scope, name, options)]
 
 
-def last_exit(app: App, scope: Scope, name: InstanceName) -> Exit | None:
+def last_exit(app: App, scope: Scope, name: InstanceName, *, since: float | None = None) -> Exit | None:
     """How an instance's main process ended last, in systemd's words in the journal; None if they are not there.
 
     The manager itself forgets an exit as soon as it has started the unit again.
     """
-    words = _of_instance(app, scope, name, lines=1, kinds=frozenset({Kind.SYSTEMD}), grep=_EXITED.pattern)
-    for entry in words:
+    options = LogOptions(lines=1, since=since, kinds=frozenset({Kind.SYSTEMD}), grep=_EXITED.pattern)
+    for entry in _of_instance(app, scope, name, options):
         found = _EXITED.search(entry.message)
         if found:
             how, number, at = found[1], int(found[2]), entry.at_usec / 1_000_000
@@ -71,11 +69,8 @@ def last_exit(app: App, scope: Scope, name: InstanceName) -> Exit | None:
     return None
 
 
-def _of_instance(
-    app: App, scope: Scope, name: InstanceName, *, lines: int, kinds: frozenset[Kind], grep: str | None = None
-) -> list[Entry]:
+def _of_instance(app: App, scope: Scope, name: InstanceName, options: LogOptions) -> list[Entry]:
     uid = _account(app.user) if app.user else _own_uid(scope)
-    options = LogOptions(lines=lines, kinds=kinds, grep=grep)
     try:
         return [*journal.read(_query([Source(instance=name, uid=uid)], scope, options))]
     except PysupError:
@@ -84,6 +79,8 @@ def _of_instance(
 
 async def follow(question: Query) -> AsyncIterator[Entry]:
     """What is there, and then what comes, without a gap between."""
+    import asyncio  # not for those who read what is there
+
     loop = asyncio.get_running_loop()
     tail = await asyncio.to_thread(Tail, question)
     ready = asyncio.Event()

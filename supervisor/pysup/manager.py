@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal as signals
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -239,6 +240,7 @@ class Manager:
         self, begun: Sequence[tuple[App, Sequence[Call], Plan]], *, wait: bool, timeout: float | None
     ) -> None:
         bus = await self._reached()
+        began = time.time()
         calls = [call for _, calls, _ in begun for call in calls]
         try:
             await self._run_jobs(bus, calls, wait=wait, timeout=timeout)
@@ -250,7 +252,7 @@ class Manager:
             await self._run_jobs(bus, calls, wait=wait, timeout=timeout)
         if wait:
             for app, _, steps in begun:
-                await starting.survive(bus, self._store, self.scope, app, steps.begun)
+                await starting.survive(bus, self._store, self.scope, app, steps.begun, began)
 
     async def _run_jobs(self, bus: Bus, calls: Sequence[Call], *, wait: bool, timeout: float | None) -> None:
         if wait:

@@ -41,10 +41,10 @@ def _remedy(unit: str, state: str) -> str:
     return f"Install what brings {unit}, or take it out of requires; systemctl list-unit-files shows what there is."
 
 
-async def survive(bus: Bus, store: Store, scope: Scope, app: App, units: Iterable[str]) -> None:
+async def survive(bus: Bus, store: Store, scope: Scope, app: App, units: Iterable[str], began: float) -> None:
     """Return once the instances in *units* are ready and, where systemd cannot tell, have lived half a second.
 
-    Raises StartFailed for those that are not.
+    Raises StartFailed for those that are not, with what they have written since the time *began*.
     """
     begun = {name for name in map(names.parse_instance, units) if name}
     if not begun:
@@ -57,7 +57,7 @@ async def survive(bus: Bus, store: Store, scope: Scope, app: App, units: Iterabl
         instances = await _look(bus, store, scope, begun)
     failed = [one for one in instances if not one.is_up or one.restarts]
     if failed:
-        raise await _failure(app, scope, failed, len(begun))
+        raise await _failure(app, scope, failed, len(begun), began)
 
 
 async def _look(bus: Bus, store: Store, scope: Scope, begun: set[InstanceName]) -> list[Instance]:
@@ -66,19 +66,25 @@ async def _look(bus: Bus, store: Store, scope: Scope, begun: set[InstanceName]) 
     return [one for one in found.instances if one.name in begun]
 
 
-async def _failure(app: App, scope: Scope, failed: Sequence[Instance], begun: int) -> StartFailed:
+async def _failure(app: App, scope: Scope, failed: Sequence[Instance], begun: int, began: float) -> StartFailed:
+    failed = await asyncio.to_thread(lambda: [_as_it_ended(app, scope, one, began) for one in failed])
     first = failed[0]
-    lines = await asyncio.to_thread(logs.last_lines, app, scope, first.name, LOG_LINES)
-    if first.restarts:  # systemd is at it again, and remembers no exit
-        end = await asyncio.to_thread(logs.last_exit, app, scope, first.name)
-        first = replace(first, active_state=ActiveState.ACTIVATING, last_exit=end or first.last_exit)
     why = explain(first, app)
     words = why.what if why else "it ended at once"
-    again = f"; systemd has started it again {first.restarts} times, and goes on" if first.restarts else ""
+    again = f"; systemd has started it again {first.restarts} times" if first.restarts else ""
     count = f"{len(failed)} of {begun} instances failed to start; " if begun > 1 else ""
     return StartFailed(
         f"app {app.name!r}: {count}{first.name}: {words}{again}",
         results=[(one.name.unit, one.result) for one in failed],
-        log=lines,
+        log=await asyncio.to_thread(lambda: logs.last_lines(app, scope, first.name, LOG_LINES, since=began)),
         hint=(why.remedy if why else "") or f"pysup logs {app.name} shows what it said.",
     )
+
+
+def _as_it_ended(app: App, scope: Scope, one: Instance, began: float) -> Instance:
+    """The instance as it was when it ended, if systemd is at it again and remembers no exit."""
+    if not one.restarts or one.last_exit:
+        return one
+    end = logs.last_exit(app, scope, one.name, since=began)
+    result = "signal" if end and end.signal is not None else "exit-code"
+    return replace(one, active_state=ActiveState.ACTIVATING, last_exit=end, result=result)

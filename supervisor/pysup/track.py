@@ -39,21 +39,35 @@ def happened(name: InstanceName, before: UnitState, now: UnitState, at: float) -
     if came_up:
         yield Started(name=name, at=now.since or at, pid=now.pid, invocation_id=now.invocation_id)
     if now.active_state is not before.active_state:
-        yield from _arrived(name, now, at)
+        yield from _arrived(name, before.active_state, now, at)
 
 
-def _arrived(name: InstanceName, now: UnitState, at: float) -> Iterator[Event]:
+def _arrived(name: InstanceName, before: ActiveState, now: UnitState, at: float) -> Iterator[Event]:
     match now.active_state:
-        case ActiveState.FAILED:
+        case ActiveState.FAILED if not is_passing(now):
             yield Failed(name=name, at=now.since or at, result=now.result)
         case ActiveState.DEACTIVATING:
             yield Stopping(name=name, at=now.since or at)
-        case ActiveState.INACTIVE:
+        case ActiveState.INACTIVE if not is_passing(now) and before is not ActiveState.FAILED:
             yield Stopped(name=name, at=now.since or at)
         case ActiveState.RELOADING:
             yield Reloading(name=name, at=now.since or at)
         case _:
             pass
+
+
+def is_passing(now: UnitState) -> bool:
+    """Whether systemd itself says that it will go on from here: ``dead-before-auto-restart`` and its like (254)."""
+    return now.sub_state.endswith("-before-auto-restart")
+
+
+def goes_on(before: UnitState, now: UnitState) -> bool:
+    """Whether an end that was seen before turns out to be a step of an automatic restart.
+
+    systemd 252 passes through ``failed`` or ``inactive`` on its way to ``auto-restart``, and again on its way out; the
+    second time a job is under way.
+    """
+    return now.sub_state == "auto-restart" or now.restarts > before.restarts or before.job != 0
 
 
 def gone(name: InstanceName, before: UnitState, at: float) -> Iterator[Event]:

@@ -7,16 +7,17 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from pysup import names, states, track
 from pysup.bus import systemd1
 from pysup.bus.call import Signal
 from pysup.bus.connection import Bus
-from pysup.errors import BusError, EnvironmentProblem
-from pysup.events import Event, Lost
+from pysup.errors import BusError, EnvironmentProblem, PysupError
+from pysup.events import Event, Failed, Lost, Stopped
 from pysup.names import InstanceName
 from pysup.states import UnitState
+from pysup.unit import ActiveState
 
 PATTERNS = (f"{names.PREFIX}*@*.service",)
 BUFFER = 10_000
@@ -25,6 +26,7 @@ RETRY = 0.2
 Connect = Callable[[], contextlib.AbstractAsyncContextManager[Bus]]
 
 _OURS = systemd1.unit_path(names.PREFIX)
+_ENDED = (ActiveState.INACTIVE, ActiveState.FAILED)
 _ORDER = "StateChangeTimestampMonotonic"
 
 
@@ -42,6 +44,9 @@ class Watch:
         self._buffer = buffer
         self._values: dict[str, dict[str, object]] = {}
         self._known: dict[str, UnitState] = {}
+        self._ends: dict[str, Event] = {}
+        self._confirming: set[asyncio.Task[None]] = set()
+        self._bus: Bus | None = None
         self._gap = ""
         self._stale = asyncio.Event()
         self._attached: asyncio.Future[None] | None = None
@@ -72,10 +77,10 @@ class Watch:
         return event
 
     async def _end(self) -> None:
-        if self._task:
-            self._task.cancel()
+        for task in (*self._confirming, *([self._task] if self._task else [])):
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+                await task
 
     async def _run(self) -> None:
         while True:
@@ -92,6 +97,7 @@ class Watch:
 
     async def _follow(self, bus: Bus) -> None:
         """Report until the connection ends."""
+        self._bus = bus
         with bus.listening(self._receive):
             for rule in (systemd1.unit_changes_rule(), systemd1.manager_rule(), systemd1.owner_rule()):
                 await bus.match(rule)
@@ -152,13 +158,43 @@ class Watch:
         before = self._known.get(unit) or UnitState(unit=unit)
         self._values[unit], self._known[unit] = values, states.state_of(unit, values)
         if not silent and self._wanted(name):
+            self._settle_end(unit, before, self._known[unit])
             for event in track.happened(name, before, self._known[unit], time.time()):
-                self._events.put_nowait(event)
+                if isinstance(event, (Failed, Stopped)):
+                    self._ends[unit] = event
+                else:
+                    self._events.put_nowait(event)
+            if unit in self._ends and not self._known[unit].job:
+                self._confirm_end(unit)
+
+    def _settle_end(self, unit: str, before: UnitState, now: UnitState) -> None:
+        """What became of an end that was seen, and not yet told, now that the unit has gone on."""
+        if unit in self._ends and now.active_state not in _ENDED:
+            end = self._ends.pop(unit)
+            if not track.goes_on(before, now):
+                self._events.put_nowait(end)
+
+    def _confirm_end(self, unit: str) -> None:
+        task = asyncio.create_task(self._tell_end_if_it_stays(unit), name=f"pysup watch: end of {unit}")
+        self._confirming.add(task)
+        task.add_done_callback(self._confirming.discard)
+
+    async def _tell_end_if_it_stays(self, unit: str) -> None:
+        """Ask systemd once more: it passes through failed and inactive on its way to a restart."""
+        now = UnitState(unit=unit)
+        with contextlib.suppress(PysupError):
+            if self._bus:
+                (values,) = await self._bus.call(systemd1.get_all(systemd1.unit_path(unit), systemd1.UNIT))
+                now = states.state_of(unit, cast("dict[str, object]", values))
+        if unit in self._ends and now.active_state in _ENDED and not now.job:
+            self._events.put_nowait(self._ends.pop(unit))
 
     def _forget(self, unit: str) -> None:
         name, before = names.parse_instance(unit), self._known.pop(unit, None)
         self._values.pop(unit, None)
-        if name and before and self._wanted(name):
+        if unit in self._ends:
+            self._events.put_nowait(self._ends.pop(unit))
+        elif name and before and self._wanted(name):
             for event in track.gone(name, before, time.time()):
                 self._events.put_nowait(event)
 
