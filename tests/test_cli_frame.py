@@ -77,7 +77,7 @@ def test_version(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> No
         (("frobnicate",), "there is no command 'frobnicate'"),
         (("stop",), "missing argument 'APP"),
         (("stop", "--nope"), "no such option: --nope"),
-        (("start", "/bin/true", "--port", "many"), "'many' is not a valid integer"),
+        (("start", "/bin/true", "--port", "many"), "'many' is not a valid int"),
         (("start", "/bin/true", "--restart", "perhaps"), "'perhaps' is not one of"),
         (("list", "--sort"), "requires an argument"),
         (("scale", "web"), "missing argument"),
@@ -112,7 +112,9 @@ def test_list_imports_nothing_heavy() -> None:
 
 def test_commands_that_are_called_do_not_import_the_others() -> None:
     """One command's module, and what it needs."""
-    code = "import sys; from pysup.cli import execute; execute(['stop', '--help']); print(*sys.modules, file=sys.stderr)"
+    code = (
+        "import sys; from pysup.cli import execute; execute(['stop', '--help']); print(*sys.modules, file=sys.stderr)"
+    )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr.split()
     assert "pysup.cli.life" in loaded
     assert not {"pysup.cli.start", "pysup.cli.live", "asyncio", "rich"} & set(loaded)

@@ -162,10 +162,19 @@ _root = typer.Typer(
 )
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print_version()
+        raise typer.Exit
+
+
 @_root.callback()
 def _pysup(
     scope: Scopes = None,
-    version: Annotated[bool, typer.Option("--version", "-V", "-v", help="Print the version.", is_eager=True)] = False,
+    version: Annotated[  # noqa: ARG001 (its callback has all that is to be done)
+        bool,
+        typer.Option("--version", "-V", "-v", help="Print the version.", is_eager=True, callback=_show_version),
+    ] = False,
 ) -> None:
     """Start apps, once per CPU core if you like, and keep them running: PM2's comfort, on systemd.
 
@@ -177,6 +186,3 @@ def _pysup(
       pysup save && pysup startup          back after a reboot
     """
     options.before_the_command = scope
-    if version:
-        print_version()
-        raise typer.Exit

@@ -20,6 +20,7 @@ from pysup.unit import AppStatus, Scope
 _SECOND = 1.0
 _TOGETHER = 0.1  # what happens within so short a time is drawn once
 
+_HEIGHT = 24  # of a terminal that does not say
 _ENTER = "\033[?1049h\033[?25l"  # the alternate screen, and no cursor
 _LEAVE = "\033[?25h\033[?1049l"
 _HOME, _END_OF_LINE, _BELOW = "\033[H", "\033[K", "\033[J"
@@ -98,7 +99,7 @@ def _screen() -> Iterator[None]:
 
 
 def _draw(lines: Sequence[str]) -> None:
-    height = os.get_terminal_size(sys.stdout.fileno()).lines
+    height = os.get_terminal_size(sys.stdout.fileno()).lines or _HEIGHT
     clock = output.paint(f"pysup list --watch, {time.strftime('%H:%M:%S')}; Ctrl-C ends", output.DIM)
     shown = [clock, *lines[: height - 1]]
     if len(lines) > height - 1:
