@@ -34,7 +34,7 @@ def _check_accounts(app: App, scope: Scope) -> None:
     if (app.user or app.group) and scope is Scope.USER:
         raise SpecError(
             f"app {app.name!r}: user and group can be chosen for the machine's apps only",
-            hint="Your own apps run as yourself. As root: sudo pysup start … --user.",
+            hint="Your own apps run as yourself. As root: sudo pysup start … --uid NAME",
         )
     if app.user:
         users.get(app.user)
