@@ -77,24 +77,52 @@ _BY_PROGRAM = {
         13: Explanation("a top-level await never came to its end"),
     },
     "python": {
-        1: Explanation("an exception that it does not catch", "Its traceback is among its last lines: pysup logs --err."),
+        1: Explanation("an exception that it does not catch", "Its traceback is in its last lines: pysup logs --err."),
         2: Explanation("wrong arguments, or a script that Python cannot open"),
     },
 }
 
 # What last lines say, in many languages, and what to try.
 _SAID = (
-    (r"EADDRINUSE|[Aa]ddress (is )?already in use", "its port is taken", "See by whom: ss -ltnp. Two apps? pysup doctor."),
-    (r"EACCES.*(:\d+|listen)|Permission denied.*\bbind", "it may not use its port", "Ports below 1024 are root's: take a higher one."),
+    (
+        r"EADDRINUSE|[Aa]ddress (is )?already in use",
+        "its port is taken",
+        "See by whom: ss -ltnp. Two apps? pysup doctor.",
+    ),
+    (
+        r"EACCES.*(:\d+|listen)|Permission denied.*\bbind",
+        "it may not use its port",
+        "Ports below 1024 are root's: take a higher one.",
+    ),
     (r"Cannot find (module|package) '([^']+)'", "a Node module is missing", "In its directory: npm install."),
-    (r"ModuleNotFoundError|No module named", "a Python module is missing", "Has its directory a .venv? Then: .venv/bin/pip install …"),
+    (
+        r"ModuleNotFoundError|No module named",
+        "a Python module is missing",
+        "Has its directory a .venv? Then: .venv/bin/pip install …",
+    ),
     (r"ENOSPC|No space left on device", "the disk is full", "See where: df -h."),
     (r"EMFILE|Too many open files", "it may not open more files", "Raise --nofile."),
-    (r"heap out of memory|MemoryError|Cannot allocate memory|std::bad_alloc", "it had no more memory", "Raise --memory-max, or find the leak."),
-    (r"ECONNREFUSED|Connection refused", "what it connects to does not answer", "Is that running? Name it: --requires UNIT."),
-    (r"EACCES|EPERM|Permission denied|Operation not permitted", "it may not do what it tried", "Check owner and mode of the file it names: ls -l."),
-    (r"ENOENT|No such file or directory", "a file that it wants is not there", "Relative paths begin at its cwd: pysup describe shows it."),
-)  # fmt: skip
+    (
+        r"heap out of memory|MemoryError|Cannot allocate memory|std::bad_alloc",
+        "it had no more memory",
+        "Raise --memory-max, or find the leak.",
+    ),
+    (
+        r"ECONNREFUSED|Connection refused",
+        "what it connects to does not answer",
+        "Is that running? Name it: --requires UNIT.",
+    ),
+    (
+        r"EACCES|EPERM|Permission denied|Operation not permitted",
+        "it may not do what it tried",
+        "Check owner and mode of the file it names: ls -l.",
+    ),
+    (
+        r"ENOENT|No such file or directory",
+        "a file that it wants is not there",
+        "Relative paths begin at its cwd: pysup describe shows it.",
+    ),
+)
 
 _RESULTS = {
     "timeout": Explanation("it was not ready, or did not end, in time", "Give it longer, or look what it waits for."),

@@ -31,6 +31,8 @@ from pysup.unit import ActiveState, AppStatus, Scope
 from pysup.watch import Watch
 
 if TYPE_CHECKING:
+    from pysup.describe import Description
+    from pysup.host.doctor import Check
     from pysup.transient import RunOptions, RunResult
 
 Selectors = str | Sequence[str]
@@ -38,6 +40,8 @@ Selectors = str | Sequence[str]
 AppList = list[AppStatus]
 NameList = list[str]
 InstanceList = list[InstanceName]
+DescriptionList = list["Description"]
+CheckList = list["Check"]
 _Chosen = list[Chosen]
 _Calls = list[Call]
 
@@ -191,6 +195,19 @@ class Manager:
         found = [one.name for app in await self.list(selectors) for one in app.instances]
         await bus.calls([systemd1.reset_failed_unit(name.unit) for name in found])
         return found
+
+    async def describe(self, selectors: Selectors = selector.ALL, *, lines: int = 10) -> DescriptionList:
+        """All about apps and instances, with the last *lines* that each wrote."""
+        from pysup import describe  # as for doctor: few ask, so the others should not pay for the import
+
+        gathered = await (await self._reached()).converse(describe.gather(self._store, self.scope, selectors))
+        return await asyncio.to_thread(describe.complete, self._store, gathered, lines=lines)
+
+    async def doctor(self) -> CheckList:
+        """What is wrong with apps and units; ``pysup.host.doctor`` looks at the machine."""
+        from pysup import doctor
+
+        return await (await self._reached()).converse(doctor.checks(self._store, self.scope))
 
     async def run(self, argv: Sequence[str], *, options: RunOptions | None = None) -> RunResult:
         """Run a command once, as a transient unit, and wait until it has ended; cancelling stops it.

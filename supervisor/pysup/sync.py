@@ -22,7 +22,9 @@ from pysup.unit import AppStatus, Scope
 if TYPE_CHECKING:
     import asyncio
 
+    from pysup.describe import Description
     from pysup.events import Event
+    from pysup.host.doctor import Check
     from pysup.journal import Entry
     from pysup.logs import LogOptions
     from pysup.manager import Manager as AsyncManager
@@ -34,6 +36,8 @@ T = TypeVar("T")
 AppList = list[AppStatus]
 NameList = list[str]
 InstanceList = list[InstanceName]
+DescriptionList = list["Description"]
+CheckList = list["Check"]
 
 
 class Manager:
@@ -74,7 +78,11 @@ class Manager:
         self, what: App | Selectors, *, wait: bool = True, timeout: float | None = None, force: bool = False
     ) -> AppStatus | AppList:
         """Start an app, or what is known already."""
-        return self._run(lambda manager: manager.start(what, wait=wait, timeout=timeout, force=force))  # type: ignore[arg-type]
+        if isinstance(what, App):
+            app = what
+            return self._run(lambda manager: manager.start(app, wait=wait, timeout=timeout, force=force))
+        known = what
+        return self._run(lambda manager: manager.start(known, wait=wait, timeout=timeout, force=force))
 
     def stop(self, selectors: Selectors, *, wait: bool = True, timeout: float | None = None) -> AppList:
         """Stop."""
@@ -134,6 +142,19 @@ class Manager:
     def reset(self, selectors: Selectors) -> InstanceList:
         """Set restart counters to 0."""
         return self._run(lambda manager: manager.reset(selectors))
+
+    def describe(self, selectors: Selectors = selector.ALL, *, lines: int = 10) -> DescriptionList:
+        """All about apps and instances."""
+        from pysup import describe
+
+        gathered = self._ask(describe.gather(self._store, self.scope, selectors))
+        return describe.complete(self._store, gathered, lines=lines)
+
+    def doctor(self) -> CheckList:
+        """What is wrong with apps and units."""
+        from pysup import doctor
+
+        return self._ask(doctor.checks(self._store, self.scope))
 
     def run(self, argv: Sequence[str], *, options: RunOptions | None = None) -> RunResult:
         """Run a command as a transient unit."""

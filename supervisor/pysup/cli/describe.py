@@ -1,0 +1,285 @@
+"""``pysup describe``: everything that one asks at three in the morning."""
+
+from __future__ import annotations
+
+import json as text
+import shlex
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Annotated, NamedTuple
+
+import typer
+
+from pysup.app import PER_CORE, App, KillMode, ReadyWhen
+from pysup.cli import instances, output
+from pysup.cli.options import Json, Scopes, Targets, manager
+from pysup.describe import Description, InstanceDescription
+from pysup.explain import exit_words
+from pysup.unit import Exit, Scope
+
+_COLOURS = {"active": output.GREEN, "failed": output.RED, "inactive": output.DIM}
+
+
+class Row(NamedTuple):
+    """A name and a value; rows without a value are not shown."""
+
+    title: str
+    value: str
+    colour: str = ""
+
+
+def describe(
+    targets: Targets,
+    scope: Scopes = None,
+    json: Json = False,
+    show_env: Annotated[
+        bool, typer.Option("--show-env", help="Values of the environment, too, not just names.")
+    ] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many last log lines.")] = 10,
+) -> None:
+    """Show all about apps or instances: state, last exit, why it failed, what to try, limits and use, files, log.
+
+    Examples:
+      pysup describe web
+      pysup describe web@1
+      pysup describe web --show-env
+      pysup describe web --json | jq '.[0].instances[].why'
+    """
+    with manager(scope) as apps:
+        found = apps.describe(targets, lines=lines)
+    if json:
+        output.echo(text.dumps([_object(one, show_env=show_env) for one in found], indent=2))
+        return
+    for index, one in enumerate(found):
+        if index:
+            output.echo()
+        _show(one, show_env=show_env)
+
+
+def _show(found: Description, *, show_env: bool) -> None:
+    app = found.app
+    up = sum(one.is_up for one in app.instances)
+    state = f"{up} of {len(app.instances)} up" if app.spec else "broken"
+    good = bool(app.instances) and up == len(app.instances)
+    output.echo(f"{output.paint(app.name, output.BOLD)}: {output.paint(state, output.GREEN if good else output.RED)}")
+    if app.problem:
+        output.echo(f"  {output.paint(app.problem, output.RED)}")
+    if app.spec:
+        _rows(_of_app(found, app.spec, show_env=show_env))
+    _rows(_of_files(found))
+    now = time.time()
+    for one in found.instances:
+        output.echo()
+        _show_instance(one, now, whole=len(found.instances) == 1 or one.why is not None)
+
+
+def _show_instance(found: InstanceDescription, now: float, *, whole: bool) -> None:
+    one = found.instance
+    state = output.paint(one.state, _COLOURS.get(one.state, output.YELLOW))
+    since = f" since {_moment(one.since, now)}" if one.since else ""
+    output.echo(f"{output.paint(str(one.name), output.BOLD)}: {state}{since}")
+    _rows(_of_instance(found, now))
+    if found.why:
+        _rows([Row("why", found.why.what, output.RED), Row("try", found.why.remedy)])
+    elif one.restarts:
+        _rows([Row("note", f"it ended {one.restarts} times since it was started by hand; pysup logs {one.name}")])
+    if whole and found.log:
+        output.echo("  last lines")
+        for line in found.log:
+            output.echo(f"    {output.paint('|', output.DIM)} {output.plain(line)}")
+
+
+def _of_app(found: Description, app: App, *, show_env: bool) -> Iterator[Row]:
+    limits = {key: value for key, value in asdict(app.limits).items() if value is not None}
+    yield Row("description", app.description)
+    yield Row("command", output.plain(shlex.join(app.argv)))
+    yield Row("directory", app.cwd)
+    yield Row("namespace", app.namespace)
+    yield Row("scope", found.app.scope.value + (f", as {app.user}" if app.user else ""))
+    yield Row("instances", _count(app))
+    yield Row("ports", "" if app.port is None else f"{app.port} and up")
+    yield Row("restart", _restart(app))
+    yield Row("stop", _stop(app))
+    yield Row("ready", _ready(app))
+    yield Row("limits", ", ".join(_limit(key, value) for key, value in limits.items()))
+    yield Row("nice", "" if app.nice is None else str(app.nice))
+    yield Row("env", _env(app.env, show_env=show_env))
+    yield Row("env files", ", ".join(app.env_files))
+    yield Row("output", _places(app))
+    for title in ("wants", "requires", "after"):
+        yield Row(title, ", ".join(getattr(app, title)))
+    extras = (f"{key}={value}" for table in (app.unit, app.service) for key, each in table.items() for value in each)
+    yield Row("directives", output.plain(", ".join(extras)))
+
+
+def _of_files(found: Description) -> Iterator[Row]:
+    app = found.app
+    back = "yes, it comes back after a reboot" if app.saved else f"no, gone after a reboot (pysup save {app.name})"
+    yield Row("saved", back)
+    for index, file in enumerate(found.files):
+        note = "  (not pysup's: somebody added it)" if file in found.foreign else ""
+        yield Row("files" if not index else "", f"{file}{note}")
+    if found.is_edited:
+        yield Row("note", "its template was changed by hand; pysup's next change of the app undoes that", output.YELLOW)
+    if found.is_stale:
+        reload = "systemctl --user daemon-reload" if app.scope is Scope.USER else "systemctl daemon-reload"
+        yield Row("note", f"systemd has not read its files as they are now: {reload}", output.YELLOW)
+    for note in app.notes:
+        yield Row("note", note, output.YELLOW)
+
+
+def _of_instance(found: InstanceDescription, now: float) -> Iterator[Row]:
+    one, limits = found.instance, found.limits
+    others = [pid for pid in found.pids if pid != one.pid]
+    yield Row("unit", one.name.unit)
+    yield Row("pid", (f"{one.pid}" + (f", and {len(others)} more" if others else "")) if one.pid else "")
+    yield Row("user", one.user)
+    yield Row("port", "" if one.port is None else str(one.port))
+    yield Row("pinned to CPU", ", ".join(map(str, one.cpus)))
+    yield Row("restarts", str(one.restarts))
+    yield Row("last exit", _exit(one.last_exit, now) if one.last_exit else "")
+    if one.pid:
+        yield Row("memory", _against(one.usage.memory, limits.memory_max, instances.size))
+        yield Row("cpu", _cpu(found, now))
+        yield Row("tasks", _against(one.usage.tasks, limits.tasks_max, str))
+        yield Row("control group", one.control_group)
+
+
+def _cpu(found: InstanceDescription, now: float) -> str:
+    one = found.instance
+    percent = instances.cpu_percent(one, now)
+    if one.usage.cpu_seconds is None or percent is None:
+        return ""
+    quota = found.limits.cpu_quota
+    return f"{one.usage.cpu_seconds:.1f} s, {percent:.1f} % on average" + (
+        f", of {quota * 100:g} %" if quota is not None else ""
+    )
+
+
+def _against(used: int | None, limit: int | None, shown: Callable[[int], str]) -> str:
+    if used is None:
+        return ""
+    return shown(used) + (f" of {shown(limit)} ({100 * used / limit:.0f} %)" if limit else "")
+
+
+def _exit(end: Exit, now: float) -> str:
+    return exit_words(end) + (f", {_moment(end.at, now)}" if end.at else "")
+
+
+def _moment(at: float, now: float) -> str:
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(at))} ({instances.duration(max(0.0, now - at))} ago)"
+
+
+def _count(app: App) -> str:
+    if app.instances == PER_CORE:
+        each = "one per core" if app.physical else "one per CPU"
+        left = f", but for {app.reserve}" if app.reserve else ""
+        return f"{each}{left}, each pinned to its own"
+    return f"{app.instances}" + (", each pinned to a CPU" if app.is_per_core else "")
+
+
+def _restart(app: App) -> str:
+    if app.restart.value == "no":
+        return "no"
+    limit = f"; systemd gives up after {app.restart_limit} starts in {app.restart_window:g} s"
+    ends = f"; exit codes {', '.join(map(str, app.stop_exit_codes))} end it" if app.stop_exit_codes else ""
+    return f"{app.restart.value}, after {app.restart_delay:g} s" + (limit if app.restart_limit else "") + ends
+
+
+def _stop(app: App) -> str:
+    whom = "to its main process" if app.kill_mode is not KillMode.CONTROL_GROUP else "to all its processes"
+    return f"{app.stop_signal} {whom}, SIGKILL after {app.stop_timeout:g} s"
+
+
+def _ready(app: App) -> str:
+    ready = app.ready
+    what = {
+        ReadyWhen.EXEC: "once it is executed",
+        ReadyWhen.NOTIFY: "once it says READY=1",
+        ReadyWhen.TCP: f"once {ready.host} port {ready.port or 'PORT'} answers",
+        ReadyWhen.HTTP: f"once {ready.url} answers",
+        ReadyWhen.SECONDS: f"once it has lived {ready.seconds:g} s",
+    }[ready.when]
+    return what + ("" if ready.when is ReadyWhen.EXEC else f", within {ready.timeout:g} s")
+
+
+def _limit(key: str, value: float) -> str:
+    if key.startswith("memory"):
+        return f"{key.replace('_', '-')} {instances.size(int(value))}"
+    return f"{key.replace('_', '-')} {value * 100:g} %" if key == "cpu_quota" else f"{key.replace('_', '-')} {value:g}"
+
+
+def _env(env: Mapping[str, str], *, show_env: bool) -> str:
+    if show_env:
+        return ", ".join(f"{name}={output.plain(shlex.quote(value))}" for name, value in env.items())
+    return ", ".join(env) + (" (values: --show-env)" if env else "")
+
+
+def _places(app: App) -> str:
+    if (app.log.output, app.log.error) == ("journal", "journal"):
+        return f"journal: pysup logs {app.name}"
+    return f"stdout to {app.log.output}, stderr to {app.log.error}"
+
+
+def _rows(rows: Iterable[Row]) -> None:
+    for row in rows:
+        if row.value:
+            output.echo(f"  {output.paint(f'{row.title:13}', output.DIM)} {output.paint(row.value, row.colour)}")
+
+
+def _object(found: Description, *, show_env: bool) -> dict[str, object]:
+    """docs/json.md has the fields."""
+    app = found.app
+    return {
+        "name": app.name,
+        "scope": app.scope.value,
+        "saved": app.saved,
+        "problem": app.problem or None,
+        "spec": _spec(app.spec, show_env=show_env) if app.spec else None,
+        "files": [str(file) for file in found.files],
+        "foreign_files": [str(file) for file in found.foreign],
+        "edited": found.is_edited,
+        "stale": found.is_stale,
+        "notes": list(app.notes),
+        "instances": [_instance_object(one) for one in found.instances],
+    }
+
+
+def _spec(app: App, *, show_env: bool) -> dict[str, object]:
+    own = {field.name: _plain(getattr(app, field.name)) for field in fields(app)}
+    return {**own, "env": dict(app.env) if show_env else dict.fromkeys(app.env)}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(each) for each in value]
+    return asdict(value) if hasattr(value, "__dataclass_fields__") else value  # type: ignore[call-overload]
+
+
+def _instance_object(found: InstanceDescription) -> dict[str, object]:
+    one = found.instance
+    return {
+        "id": str(one.name),
+        "unit": one.name.unit,
+        "state": one.state,
+        "sub_state": one.sub_state,
+        "result": one.result,
+        "since": one.since,
+        "pid": one.pid or None,
+        "pids": list(found.pids),
+        "user": one.user or None,
+        "port": one.port,
+        "cpus": list(one.cpus),
+        "restarts": one.restarts,
+        "last_exit": asdict(one.last_exit) if one.last_exit else None,
+        "usage": asdict(one.usage),
+        "limits": found.limits._asdict(),
+        "control_group": one.control_group or None,
+        "invocation_id": one.invocation_id or None,
+        "why": found.why.what if found.why else None,
+        "remedy": found.why.remedy or None if found.why else None,
+        "log": list(found.log),
+    }

@@ -1,0 +1,79 @@
+"""``pysup doctor``."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+import typer
+
+from pysup.cli import output
+from pysup.cli.options import Json, Scopes, chosen_scope
+from pysup.errors import EnvironmentProblem
+from pysup.host import doctor as host
+from pysup.host.doctor import Check, Status
+from pysup.sync import Manager
+from pysup.unit import Scope
+
+_COLOURS = {Status.OK: output.GREEN, Status.INFO: output.DIM, Status.WARN: output.YELLOW, Status.FAIL: output.RED}
+
+
+def doctor(
+    scope: Scopes = None,
+    json: Json = False,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", "-a", help="Each feature that this systemd or machine lacks, not just their number."),
+    ] = False,
+) -> int:
+    """Check the ground (systemd, its bus, control groups, the journal …) and the apps, and say what to do.
+
+    The exit code is 1 if anything is marked fail; warn is for what may bite later, info for what is worth knowing.
+
+    Examples:
+      pysup doctor
+      pysup doctor --json | jq '.[] | select(.status == "fail")'
+    """
+    found = _checks(chosen_scope(scope))
+    if json:
+        _show_json(found)
+    else:
+        _show(found if everything else _without_features(found))
+    return 1 if any(check.status is Status.FAIL for check in found) else 0
+
+
+def _checks(scope: Scope) -> list[Check]:
+    found = host.checks(scope)
+    # Where systemd cannot be reached, the host's checks have said so.
+    with contextlib.suppress(EnvironmentProblem), Manager(scope) as manager:
+        found += manager.doctor()
+    return found
+
+
+def _without_features(found: Sequence[Check]) -> list[Check]:
+    """One line instead of many for what is lacking here, and seldom missed."""
+    features = [check for check in found if check.name == "feature"]
+    rest = [check for check in found if check.name != "feature"]
+    if not features:
+        return rest
+    message = f"{len(features)} of systemd's newer or finer ones are not to be had here (pysup doctor --all)"
+    return [*rest, Check(name="features", status=Status.INFO, message=message)]
+
+
+def _show(found: Iterable[Check]) -> None:
+    for check in found:
+        mark = output.paint(f"{check.status.value:4}", _COLOURS[check.status])
+        output.echo(f"{mark}  {output.paint(check.name, output.BOLD)}: {output.plain(check.message)}")
+        if check.remedy:
+            output.echo(f"      {check.remedy}")
+
+
+def _show_json(found: Iterable[Check]) -> None:
+    import json
+
+    rows = [
+        {"name": check.name, "status": check.status.value, "message": check.message, "remedy": check.remedy or None}
+        for check in found
+    ]
+    output.echo(json.dumps(rows, indent=2))
