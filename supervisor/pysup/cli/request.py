@@ -14,7 +14,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from pysup.app import KillMode, Restart
+from pysup.app import App, KillMode, Ready, Restart
 from pysup.cli import complete
 from pysup.cli.options import Scopes, Wait, WaitTimeout
 
@@ -26,6 +26,9 @@ _LIMITS = "Limits of each instance"
 _READY = "Ready, and after what"
 _LOG = "Output"
 _RAW = "Anything else of systemd's"
+
+
+_USUAL = {field.name: field.default for field in (*fields(App), *fields(Ready))}
 
 
 def _option(section: str, *names: str, metavar: str | None = None, help: str) -> Any:
@@ -92,25 +95,52 @@ class Request:
         _option(_ENVIRONMENT, "--pass-env", metavar="NAMES", help="Hand on variables of yours: A,B or 'AWS_*'."),
     ] = None
 
-    restart: Annotated[Restart | None, _option(_LIFE, "--restart", help="When systemd starts it again.")] = None
+    restart: Annotated[
+        Restart | None, _option(_LIFE, "--restart", help=f"When systemd starts it again. Usual: {_USUAL['restart']}.")
+    ] = None
     restart_delay: Annotated[
-        Text, _option(_LIFE, "--restart-delay", metavar="TIME", help="How long it waits before that: 100ms, 2s.")
+        Text,
+        _option(
+            _LIFE,
+            "--restart-delay",
+            metavar="TIME",
+            help=f"How long it waits before that: 500ms, 2s. Usual: {_USUAL['restart_delay']}s.",
+        ),
     ] = None
     restart_limit: Annotated[
-        Number, _option(_LIFE, "--restart-limit", metavar="N", help="Give up after N starts; 0: never.")
+        Number,
+        _option(
+            _LIFE,
+            "--restart-limit",
+            metavar="N",
+            help=f"Give up after N starts; 0: never. Usual: {_USUAL['restart_limit']}.",
+        ),
     ] = None
-    restart_window: Annotated[Text, _option(_LIFE, "--restart-window", metavar="TIME", help="… within this time.")] = (
-        None
-    )
+    restart_window: Annotated[
+        Text,
+        _option(
+            _LIFE, "--restart-window", metavar="TIME", help=f"… within this time. Usual: {_USUAL['restart_window']:g}s."
+        ),
+    ] = None
     stop_exit_codes: Annotated[
         Texts, _option(_LIFE, "--stop-exit-codes", metavar="CODES", help="Exit codes that end it for good: 0,3.")
     ] = None
-    stop_signal: Annotated[Text, _option(_LIFE, "--stop-signal", metavar="SIGNAL", help="Such as INT.")] = None
+    stop_signal: Annotated[
+        Text,
+        _option(_LIFE, "--stop-signal", metavar="SIGNAL", help=f"What asks it to end. Usual: {_USUAL['stop_signal']}."),
+    ] = None
     stop_timeout: Annotated[
-        Text, _option(_LIFE, "--stop-timeout", metavar="TIME", help="How long it may take before SIGKILL.")
+        Text,
+        _option(
+            _LIFE,
+            "--stop-timeout",
+            metavar="TIME",
+            help=f"How long it may take, before SIGKILL. Usual: {_USUAL['stop_timeout']:g}s.",
+        ),
     ] = None
     kill_mode: Annotated[
-        KillMode | None, _option(_LIFE, "--kill-mode", help="Whom a stop reaches: all, or the main process.")
+        KillMode | None,
+        _option(_LIFE, "--kill-mode", help=f"Whom a stop reaches. Usual: {_USUAL['kill_mode']}, all of it."),
     ] = None
 
     memory_max: Annotated[
@@ -134,11 +164,14 @@ class Request:
             _READY,
             "--ready",
             metavar="WHEN",
-            help="exec, notify, tcp, tcp:[HOST:]PORT, 'http://127.0.0.1:{port}/health 200', or a time such as 2s.",
+            help="exec (it runs; usual), notify, tcp, tcp:[HOST:]PORT, 'http://127.0.0.1:{port}/health 200', or a time such as 2s.",
         ),
     ] = None
     ready_timeout: Annotated[
-        Text, _option(_READY, "--ready-timeout", metavar="TIME", help="How long that may take.")
+        Text,
+        _option(
+            _READY, "--ready-timeout", metavar="TIME", help=f"How long that may take. Usual: {_USUAL['timeout']:g}s."
+        ),
     ] = None
     wants: Annotated[
         Texts, _option(_READY, "--wants", metavar="APPS", help="Apps or units to start before it, if they are there.")

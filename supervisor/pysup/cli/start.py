@@ -141,7 +141,8 @@ def _nearest(target: str, known: Mapping[str, Known], exc: SpecError) -> SpecErr
 
 def _begin(manager: Manager, goal: Goal, *, wait: bool, timeout: float | None, force: bool) -> None:
     if goal.app is None:
-        manager.start(goal.selector, wait=wait, timeout=timeout, force=force)
+        begin = manager.restart if force else manager.start
+        begin(goal.selector, wait=wait, timeout=timeout)
         return
     for note in manager.start(goal.app, wait=wait, timeout=timeout, force=force).notes:
         output.note(f"{goal.app.name}: {note}")
