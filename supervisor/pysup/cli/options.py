@@ -50,54 +50,6 @@ OneApp = Annotated[
 Wait = Annotated[
     bool, typer.Option("--wait/--no-wait", help="Wait until it has happened, as is usual.", show_default=False)
 ]
-WaitTimeout = None) -> int | None:
-    with manager(scope) as apps:
-        ...
-"""
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated
-
-import typer
-
-from pysup.cli import complete
-from pysup.unit import Scope
-
-if TYPE_CHECKING:
-    from pysup.sync import Manager
-
-Scopes = Annotated[
-    bool | None,
-    typer.Option(
-        "--user/--system",
-        help="Your own systemd manager, or the machine's. Usual: the machine's for root, your own for others.",
-        show_default=False,
-    ),
-]
-Targets = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="APP…",
-        help="Apps or instances: web, web@2, web@0..3, 'we*', namespace/, all.",
-        autocompletion=complete.selectors,
-        show_default=False,
-    ),
-]
-OptionalTargets = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[APP…]",
-        help="Apps or instances: web, web@2, web@0..3, 'we*', namespace/; all if none is named.",
-        autocompletion=complete.selectors,
-        show_default=False,
-    ),
-]
-OneApp = Annotated[
-    str,
-    typer.Argument(metavar="APP", help="An app's name.", autocompletion=complete.selectors, show_default=False),
-]
-Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it has happened.", show_default="wait")]
 WaitTimeout = Annotated[
     str | None,
     typer.Option("--wait-timeout", metavar="TIME", help="Wait no longer than this: 30s, 2min.", show_default=False),

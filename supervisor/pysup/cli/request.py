@@ -164,7 +164,7 @@ class Request:
             _READY,
             "--ready",
             metavar="WHEN",
-            help="exec (it runs; usual), notify, tcp, tcp:[HOST:]PORT, 'http://127.0.0.1:{port}/health 200', or a time such as 2s.",
+            help="exec (usual), notify, tcp, tcp:[HOST:]PORT, 'http://127.0.0.1:{port}/health 200', or a time: 2s.",
         ),
     ] = None
     ready_timeout: Annotated[
