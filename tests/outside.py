@@ -8,22 +8,24 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import grounds
 import pytest
 
 import inside
+import leftovers
 from pysup.box import Box
 
 ACCOUNTS = {"systemd": None, "systemd_user": grounds.USER}
 """Whose tests a marker's are, inside the box."""
 
-# A test that hangs is killed with its pytest, which tells where it hung; those after it fail too.
-_OPTIONS = ("-p", "no:cacheprovider", "-o", "faulthandler_timeout=300", "-o", "faulthandler_exit_on_timeout=true")
+# A test that hangs is killed with its pytest, which tells where it hung.
+_OPTIONS = ("-p", "no:cacheprovider", "-o", "faulthandler_timeout=180", "-o", "faulthandler_exit_on_timeout=true")
 
 
 class Dispatcher:
@@ -61,21 +63,32 @@ class Dispatcher:
         self._open.close()
 
     def _run(self, user: str | None, batch: Sequence[pytest.Item]) -> None:
-        silent = {item.nodeid: item for item in batch}
-        with tempfile.TemporaryFile("w+") as words, self._pytest(user, list(silent), words) as process:
+        """Run the tests in the box; when one of them takes its pytest with it, go on behind it."""
+        waiting = {item.nodeid: item for item in batch}
+        while waiting:
+            died_of, why = self._run_until_end(user, waiting)
+            if batch[0].session.shouldfail:  # by -x, so it is right that others did not run
+                return
+            for item in [waiting.pop(nodeid) for nodeid in died_of]:
+                self._config.hook.pytest_runtest_logreport(report=_missing(item, why))
+            if waiting:
+                for manager in leftovers.managers(self.box):
+                    manager.clean()
+
+    def _run_until_end(self, user: str | None, waiting: dict[str, pytest.Item]) -> tuple[list[str], str]:
+        """Let one pytest run, and take out of *waiting* what it finishes; says what it died of, and its words."""
+        running = ""
+        with tempfile.TemporaryFile("w+") as words, self._pytest(user, list(waiting), words) as process:
             try:
-                for report in self._replay(process.stdout or ()):
-                    if report.when == "teardown":
-                        silent.pop(report.nodeid)
+                for line in process.stdout or ():
+                    running = self._replay(json.loads(line), waiting)
             except BaseException:
                 process.kill()
                 raise
             process.wait()
             words.seek(0)
-            why = f"the pytest in the box ended ({process.returncode}) before this test; it said:\n{words.read()}"
-        for item in silent.values():
-            if not item.session.shouldfail:  # by -x, as it should
-                self._config.hook.pytest_runtest_logreport(report=_missing(item, why))
+            why = f"the pytest in the box ended ({process.returncode}) during this test; it said:\n{words.read()}"
+        return [running] if running in waiting else list(waiting), why
 
     def _pytest(self, user: str | None, tests: Sequence[str], words: object) -> subprocess.Popen[str]:
         choice = self._config.option
@@ -95,19 +108,21 @@ class Dispatcher:
             text=True,
         )
 
-    def _replay(self, lines: Iterable[str]) -> Iterator[pytest.TestReport]:
-        """Hand each report on to pytest's own hooks, as if the test had run here."""
+    def _replay(self, said: dict[str, dict[str, Any]], waiting: dict[str, pytest.Item]) -> str:
+        """Hand what was said on to pytest's own hooks, as if the test had run here; returns which test it was."""
         hook = self._config.hook
-        for line in lines:
-            report = hook.pytest_report_from_serializable(config=self._config, data=json.loads(line))
-            if isinstance(report.longrepr, list):  # a skip's place and reason; JSON has no tuples
-                report.longrepr = tuple(report.longrepr)
-            if report.when == "setup":
-                hook.pytest_runtest_logstart(nodeid=report.nodeid, location=report.location)
-            hook.pytest_runtest_logreport(report=report)
-            if report.when == "teardown":
-                hook.pytest_runtest_logfinish(nodeid=report.nodeid, location=report.location)
-            yield report
+        match said:
+            case {"started": which}:
+                hook.pytest_runtest_logstart(**which)
+            case {"finished": which}:
+                hook.pytest_runtest_logfinish(**which)
+                del waiting[which["nodeid"]]
+            case {"report": which}:
+                report = hook.pytest_report_from_serializable(config=self._config, data=which)
+                if isinstance(report.longrepr, list):  # a skip's place and reason; JSON has no tuples
+                    report.longrepr = tuple(report.longrepr)
+                hook.pytest_runtest_logreport(report=report)
+        return str(which["nodeid"])
 
 
 def _missing(item: pytest.Item, why: str) -> pytest.TestReport:
