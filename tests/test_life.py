@@ -20,6 +20,7 @@ from pysup.app import KillMode, Limits, Log, Ready, ReadyWhen, Restart
 from pysup.errors import StartFailed
 from pysup.events import Event, Exited, Failed, Restarting, Started, Stopped
 from pysup.explain import explain
+from pysup.host import features
 from pysup.journal import Kind
 from pysup.logs import LogOptions
 from pysup.sync import Manager
@@ -302,3 +303,12 @@ def test_extra_directives_are_handed_on(manager: Manager) -> None:
     assert resource.prlimit(pid, resource.RLIMIT_CORE) == (0, 0)
     assert "Umask:\t0077" in Path(f"/proc/{pid}/status").read_text()
     assert manager.get("web").spec == app
+
+
+def test_what_this_systemd_cannot_do_is_said_and_not_dropped_in_silence(manager: Manager) -> None:
+    """As a note with the start that asked for it."""
+    status = manager.start(apps.app(service={"RestartSteps": "5"}))
+    version = features.parse_version(subprocess.check_output(["systemctl", "--version"], text=True)) or 0
+    assert [note for note in status.notes if "RestartSteps" in note] == (
+        [] if version >= 254 else ["RestartSteps does nothing here: every restart waits the same time"]
+    )

@@ -102,6 +102,7 @@ class Manager:
             preflight.check(what, self.scope)
             bus = await self._reached()
             notes = await starting.check_dependencies(bus, what)
+            notes += await starting.check_features(bus, what, self.scope)
             begun = await self._converge(what, restart=force, force=force)
             await self._finish([begun], wait=wait, timeout=timeout)
             return replace(await self.get(what.name), notes=notes)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pysup import logs, names, states, status
 from pysup.app import App, ReadyWhen
+from pysup.bus import systemd1
 from pysup.bus.connection import Bus
 from pysup.errors import NotFound, StartFailed
 from pysup.explain import explain
+from pysup.host import cgroups, features
 from pysup.names import InstanceName
-from pysup.render import dependency_unit
+from pysup.render import dependency_unit, limits
 from pysup.store import Store
 from pysup.unit import ActiveState, Instance, Scope
 
@@ -31,6 +34,18 @@ async def check_dependencies(bus: Bus, app: App) -> tuple[str, ...]:
         if unit in required:
             raise NotFound(f"app {app.name!r} requires {units[unit]!r}: {unit} is {state}", hint=_remedy(unit, state))
     return tuple(f"it wants {units[unit]!r}, but {unit} is {state}" for unit, state in missing.items())
+
+
+async def check_features(bus: Bus, app: App, scope: Scope) -> tuple[str, ...]:
+    """A note for each directive of *app* that has no effect with this systemd or on this machine."""
+    wanted = {directive for directive, _ in limits(app.limits, app.nice)} | {*app.unit, *app.service}
+    if not wanted & {feature.directive for feature in features.FEATURES}:
+        return ()
+    (told,) = await bus.call(systemd1.manager_property("Version"))
+    version = features.parse_version(str(told)) or features.OLDEST
+    controllers = cgroups.here().delegated(os.getuid()) if scope is Scope.USER else None
+    missing = features.lacking(version, cgroups.hierarchy(), controllers=controllers)
+    return tuple(f"{one.directive} does nothing here: {one.without}" for one in missing if one.directive in wanted)
 
 
 def _remedy(unit: str, state: str) -> str:

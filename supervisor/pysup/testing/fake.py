@@ -22,6 +22,7 @@ from pysup.store import Store
 from pysup.unit import Scope
 
 FAILS = "/bin/false"
+VERSION = "257.1"
 
 _SERVICE = {"MainPID", "NRestarts", "Result", "ExecMainPID", "ExecMainCode", "ExecMainStatus", "ExecMainExitTimestamp"}
 
@@ -172,6 +173,8 @@ class FakeSystemd:
         return ()
 
     def _on_Get(self, path: str, _: str, name: str) -> tuple[object, ...]:  # noqa: N802
+        if path == MANAGER_PATH:
+            return ({"Version": VERSION}[name],)
         return (self._get(systemd1.unit_name(path)).values.get(name, 0),)
 
     def _on_GetAll(self, path: str, _: str) -> tuple[object, ...]:  # noqa: N802
