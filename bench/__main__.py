@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import grounds
-
 from bench import commands, logs, recovery, report, tools
 from bench.contenders import SCRATCH
 from bench.measure import Result

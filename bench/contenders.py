@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grounds
-
 from bench import tools
 from bench.measure import run, until
 

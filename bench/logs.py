@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from functools import partial
 
 import grounds
-
 from bench.measure import Result, medians, run, seconds, until
 
 ENTRIES = 200_000

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import grounds
-
 from pysup.box import Box
 from pysup.errors import PysupError
 

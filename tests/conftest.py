@@ -17,10 +17,10 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-import grounds
 import hypothesis
 import pytest
 
+import grounds
 import inside
 import leftovers
 import outside

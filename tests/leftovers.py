@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grounds
-
 from pysup.box import Box
 
 Run = Callable[[Sequence[str]], str]

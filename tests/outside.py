@@ -14,9 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import grounds
 import pytest
 
+import grounds
 import inside
 import leftovers
 from pysup.box import Box

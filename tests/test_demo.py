@@ -6,9 +6,9 @@ import re
 import statistics
 from collections.abc import Iterator
 
-import grounds
 import pytest
 
+import grounds
 from pysup.box import Box
 
 COUNT = 10
