@@ -23,8 +23,6 @@ from pysup.errors import SpecError, StartFailed
 from pysup.names import InstanceName
 from pysup.unit import ActiveState, AppStatus, Instance, Scope, Usage
 
-NOW = time.time()
-
 
 def instance(number: int, *, app: str = "web", **values: Any) -> Instance:
     """One that has run for an hour."""
@@ -32,7 +30,7 @@ def instance(number: int, *, app: str = "web", **values: Any) -> Instance:
         "active_state": ActiveState.ACTIVE,
         "sub_state": "running",
         "pid": 1000 + number,
-        "since": NOW - 3600,
+        "since": time.time() - 3600,
         "user": "ada",
         "usage": Usage(memory=50 * 2**20, cpu_seconds=36.0, tasks=3),
     }
@@ -137,7 +135,7 @@ def test_rows_sort_by_any_field() -> None:
         instance(2, usage=Usage()),
     )
     app = AppStatus(name="web", scope=Scope.USER, spec=one.spec, instances=each)
-    rows = instances.lines(app, NOW, expand=True)
+    rows = instances.lines(app, time.time(), expand=True)
     assert [row.instance for row in instances.sort_lines(rows, "memory")] == [0, 1, 2]
     assert [row.instance for row in instances.sort_lines(rows, "memory:desc")] == [1, 0, 2]
     for field in instances.SORTS:

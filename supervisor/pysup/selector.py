@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pysup.errors import NotFound, SpecError
 
@@ -14,16 +14,14 @@ _NUMBERED = re.compile(r"([^@]+)@(\d+)(?:\.\.(\d+))?")
 _GLOB = re.compile(r"[*?\[]")
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """An app that can be chosen: its instances' numbers and its namespace."""
 
     numbers: tuple[int, ...]
     namespace: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(NamedTuple):
     """An app, and those of its instances that are meant; ``whole`` when the app itself is."""
 
     app: str

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from pysup import names
 from pysup.bus import systemd1
@@ -33,8 +32,7 @@ DETAIL = (
 _EXITED, _KILLED, _DUMPED = 1, 2, 3  # CLD_EXITED, CLD_KILLED, CLD_DUMPED: waitid(2)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnitState:
+class UnitState(NamedTuple):
     """A loaded unit. ``since`` is when it came into this state, in seconds since the epoch."""
 
     unit: str

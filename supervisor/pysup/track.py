@@ -7,7 +7,6 @@ how many there were, so each restart is reported, with the exits that are still 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from pysup.events import Event, Exited, Failed, Reloading, Restarting, Started, Starting, Stopped, Stopping
 from pysup.names import InstanceName
@@ -74,5 +73,5 @@ def gone(name: InstanceName, before: UnitState, at: float) -> Iterator[Event]:
     """What it means that systemd has unloaded the unit."""
     if before.active_state is not ActiveState.INACTIVE:
         yield from happened(
-            name, before, replace(before, active_state=ActiveState.INACTIVE, sub_state="dead", since=at), at
+            name, before, before._replace(active_state=ActiveState.INACTIVE, sub_state="dead", since=at), at
         )

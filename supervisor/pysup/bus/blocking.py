@@ -11,7 +11,6 @@ import socket
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
-from urllib.parse import unquote
 
 from pysup.bus import wire
 from pysup.bus.call import Call, Conversation, Reply, T, error

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pysup.errors import BusError, NotPermitted, PysupError
 
@@ -24,8 +23,7 @@ T = TypeVar("T")
 Conversation = Generator[Sequence["Call"], Sequence[Reply], T]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One method call."""
 
     member: str
@@ -36,8 +34,7 @@ class Call:
     destination: str = SYSTEMD
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
+class Signal(NamedTuple):
     """One signal that came in."""
 
     member: str
