@@ -169,6 +169,13 @@ def test_completion_can_be_shown(shell: str) -> None:
     assert "_PYSUP_COMPLETE" in shown.stdout
 
 
+def test_a_closed_stdout_is_no_traceback() -> None:
+    """pysup --version >&-."""
+    command = [sys.executable, "-c", "import sys; sys.argv[1:] = ['--version']; from pysup.cli import main; main()"]
+    found = subprocess.run(["/bin/sh", "-c", '"$@" >&-', "sh", *command], stderr=subprocess.PIPE, check=False)
+    assert (found.returncode, found.stderr) == (0, b"")
+
+
 def test_a_reader_that_goes_away_is_no_traceback() -> None:
     """pysup --help | head -1."""
     code = "import sys; sys.argv[1:] = ['--help']; from pysup.cli import main; main()"

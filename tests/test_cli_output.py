@@ -213,4 +213,4 @@ def test_an_encoding_that_lacks_a_character_does_not_fail(monkeypatch: pytest.Mo
     output.prepare()
     output.echo("…")
     stream.flush()
-    assert stream.buffer.getvalue() == b"\\u2026\n"  # type: ignore[attr-defined]
+    assert stream.buffer.getvalue() == b"\\u2026\n"

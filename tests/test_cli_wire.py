@@ -33,7 +33,8 @@ def message(signature: str, body: tuple[Any, ...], serial: int = 7) -> bytes:
             jeepney.HeaderFields.sender: ":1.2",
         },
     )
-    return jeepney.Message(header, body).serialise(serial=1)
+    data: bytes = jeepney.Message(header, body).serialise(serial=1)
+    return data
 
 
 @given(names, names, st.lists(texts, max_size=3), serials)

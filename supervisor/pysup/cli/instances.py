@@ -90,9 +90,11 @@ def show_json(apps: Sequence[AppStatus], *, sort: str = "") -> None:
     import json
 
     now = time.time()
-    found = {(app.name, line.instance): (app, line) for app in apps for line in lines(app, now, expand=True)}
-    ordered = sort_lines([line for _, line in found.values()], sort)
-    output.echo(json.dumps([_object(*found[line.name, line.instance]) for line in ordered], indent=2))
+    known = {app.name: app for app in apps}
+    each = {one.name: one for app in apps for one in app.instances}
+    rows = sort_lines([line for app in apps for line in lines(app, now, expand=True)], sort)
+    objects = [_object(known[line.name], line, each.get(InstanceName(line.name, line.instance or 0))) for line in rows]
+    output.echo(json.dumps(objects, indent=2))
 
 
 def text(apps: Sequence[AppStatus], *, expand: bool = False, sort: str = "", shares: Shares | None = None) -> list[str]:
@@ -229,8 +231,7 @@ def _ranges(cpus: Sequence[int]) -> str:
     return ",".join("-".join(map(str, part)) for part in parts)
 
 
-def _object(app: AppStatus, line: Line) -> dict[str, object]:
-    found = next((one for one in app.instances if one.name.number == line.instance), None)
+def _object(app: AppStatus, line: Line, found: Instance | None) -> dict[str, object]:
     own: dict[str, object] = {
         "id": str(found.name) if found else app.name,
         "name": app.name,

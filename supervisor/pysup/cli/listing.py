@@ -8,6 +8,7 @@ import typer
 
 from pysup.cli import instances
 from pysup.cli.options import Json, OptionalTargets, Scopes, chosen_scope, manager
+from pysup.errors import SpecError
 from pysup.selector import ALL
 
 
@@ -42,6 +43,8 @@ def list_apps(
       pysup list --watch
     """
     selectors = targets or ALL
+    if watch and json:
+        raise SpecError("--watch and --json do not go together", hint="Programs may poll pysup list --json.")
     if watch:
         from pysup.cli import live
 

@@ -15,10 +15,16 @@ _WIDTH = 80
 
 
 def prepare() -> None:
-    """Have characters that the terminal's encoding lacks printed as escapes, not fail."""
+    """Have characters that the terminal's encoding lacks printed as escapes, and a closed stdout or stderr be none."""
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w")  # noqa: PTH123 (it lasts as long as the process)
 
 
 def echo(text: str = "") -> None:

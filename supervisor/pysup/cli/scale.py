@@ -35,7 +35,10 @@ def _scale(
       pysup scale web max          one per CPU
     """
     with manager(scope) as apps:
-        number = absolute(count, len(apps.get(name).instances))
+        found = apps.list(name)
+        if [app.name for app in found] != [name]:
+            raise SpecError(f"{name!r} is not the name of one app", hint="Scale apps one by one.")
+        number = absolute(count, len(found[0].instances))
         timeout = seconds(wait_timeout, "--wait-timeout")
         instances.show([apps.scale(name, number, wait=wait, timeout=timeout)])
 

@@ -150,11 +150,10 @@ def _begin(manager: Manager, goal: Goal, *, wait: bool, timeout: float | None, f
 
 def _show(manager: Manager, goals: Sequence[Goal]) -> None:
     """The table of the apps that there are now."""
-    there = [app.name for app in manager.list()]
-    names = list(dict.fromkeys(goal.selector.partition("@")[0] for goal in goals))
-    shown = [name for name in names if name in there]
+    names = {goal.selector.partition("@")[0] for goal in goals}
+    shown = [app for app in manager.list() if app.name in names]
     if shown or not goals:
-        instances.show(manager.list(shown))
+        instances.show(shown)
 
 
 def _report(failed: Sequence[PysupError]) -> int | None:
