@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from pysup.bus import wire
-from pysup.bus.call import Call, Conversation, Reply, T, error
+from pysup.bus.call import Call, Conversation, Reply, T, error, is_repeatable
 from pysup.errors import BusLost
 
 # dbus-daemon allows 128 calls without a reply for each connection.
 WINDOW = 64
+
+# systemd is away for some 100 ms when it is executed anew.
+REEXEC_TRIES, REEXEC_PAUSE = 100, 0.05
+
+Item = TypeVar("Item")
 
 _BUS = "org.freedesktop.DBus"
 _HELLO = Call("Hello", path="/org/freedesktop/DBus", interface=_BUS, destination=_BUS)
@@ -50,9 +56,12 @@ class BlockingConnection:
         self._socket.close()
 
     def call(self, calls: Sequence[Call]) -> list[Reply]:
-        """Make the calls, many at a time; replies in their order, with variants opened."""
+        """Make the calls, many at a time; replies in their order, with variants opened.
+
+        Waits for a systemd that is being executed anew.
+        """
         try:
-            return [reply for window in _windows(calls) for reply in self._exchange(window)]
+            return self._answered(calls)
         except OSError as exc:
             raise BusLost(f"the bus went away: {exc}", hint="Type: systemctl status dbus") from exc
 
@@ -77,6 +86,19 @@ class BlockingConnection:
             raise PermissionError(f"the bus refuses us: {self._received.decode(errors='replace').strip()}")
         self._received.clear()
         self._socket.sendall(b"BEGIN\r\n")
+
+    def _answered(self, calls: Sequence[Call]) -> list[Reply]:
+        replies = [reply for window in _windows(calls) for reply in self._exchange(window)]
+        for _ in range(REEXEC_TRIES):
+            again = [index for index, call in enumerate(calls) if is_repeatable(call, replies[index])]
+            if not again:
+                break
+            time.sleep(REEXEC_PAUSE)  # there is nobody to tell when it is back
+            for window in _windows(again):
+                repeated = self._exchange([calls[index] for index in window])
+                for index, reply in zip(window, repeated, strict=True):
+                    replies[index] = reply
+        return replies
 
     def _exchange(self, calls: Sequence[Call]) -> list[Reply]:
         first = self._serial + 1
@@ -141,9 +163,9 @@ def _unescape(text: str) -> str:
     return unquote(text)
 
 
-def _windows(calls: Sequence[Call]) -> Iterator[Sequence[Call]]:
-    for start in range(0, len(calls), WINDOW):
-        yield calls[start : start + WINDOW]
+def _windows(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    for start in range(0, len(items), WINDOW):
+        yield items[start : start + WINDOW]
 
 
 def _reply(message: wire.Message) -> Reply:

@@ -64,6 +64,17 @@ _KINDS: dict[str, Callable[[str, str], PysupError]] = {
 }
 
 
+# What the bus answers while systemd executes itself anew: it has left the bus, and comes back.
+_AWAY = ("org.freedesktop.DBus.Error.NoReply", "org.freedesktop.DBus.Error.ServiceUnknown")
+
+
+def is_repeatable(call: Call, reply: Reply) -> bool:
+    """Whether a call failed only because systemd was executed anew, and does no harm when made again."""
+    if not isinstance(reply, BusError) or reply.name not in _AWAY or call.destination != SYSTEMD:
+        return False
+    return call.member not in ("KillUnit", "RestartUnit", "StartTransientUnit")
+
+
 def error(name: str, text: str) -> PysupError:
     """The exception for an error reply."""
     kind = _KINDS.get(name)

@@ -12,12 +12,14 @@ from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
 from pysup.bus import systemd1
-from pysup.bus.call import PROPERTIES, Call, Conversation, Reply, Signal, T, check, error
-from pysup.errors import BusLost, PysupError
+from pysup.bus.call import PROPERTIES, Call, Conversation, Reply, Signal, T, check, error, is_repeatable
+from pysup.errors import BusError, BusLost, PysupError
 
 # dbus-daemon allows 128 calls without a reply for each connection, and dbus-fast ends the connection on EAGAIN
 # when its socket's buffer is full: see docs/decisions.md.
 IN_FLIGHT = 64
+
+REEXEC_TIMEOUT = 25.0
 
 Listener = Callable[[Signal], None]
 
@@ -72,7 +74,30 @@ class Connection:
             await self.ended()
 
     async def call(self, call: Call) -> tuple[object, ...]:
-        """Make a call; its values, or the error raised."""
+        """Make a call; its values, or the error raised. Waits for a systemd that is being executed anew."""
+        try:
+            return await self._once(call)
+        except BusError as exc:
+            if not is_repeatable(call, exc):
+                raise
+        await self._until_systemd_is_there()
+        return await self._once(call)
+
+    async def _until_systemd_is_there(self) -> None:
+        back = asyncio.Event()
+
+        def hear(signal: Signal) -> None:
+            if signal.member == "NameOwnerChanged" and signal.args[2]:
+                back.set()
+
+        with self.listening(hear):
+            await self.match(systemd1.owner_rule())
+            (there,) = await self._once(systemd1.is_on_bus())
+            if not there:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(back.wait(), REEXEC_TIMEOUT)
+
+    async def _once(self, call: Call) -> tuple[object, ...]:
         message = Message(
             destination=call.destination,
             path=call.path,

@@ -76,6 +76,11 @@ def manager_property(name: str) -> Call:
     return get(MANAGER_PATH, MANAGER, name)
 
 
+def is_on_bus() -> Call:
+    """Ask the bus whether the manager is there."""
+    return Call("NameHasOwner", "s", (SYSTEMD,), "/org/freedesktop/DBus", _BUS, _BUS)
+
+
 def add_match(rule: str) -> Call:
     """Have the bus hand on signals of this kind."""
     return Call("AddMatch", "s", (rule,), "/org/freedesktop/DBus", _BUS, _BUS)
