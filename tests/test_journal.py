@@ -12,8 +12,8 @@ from pysup.errors import NotPermitted, SpecError
 from pysup.journal import Kind, Query, Source, access, matches
 from pysup.journal.lines import Joiner, joined, joined_backward
 from pysup.journal.matches import Selector
-from pysup.journal.native import _Seen
 from pysup.journal.record import Record, identity, realtime
+from pysup.journal.seen import Seen
 from pysup.names import InstanceName
 from pysup.unit import Scope
 
@@ -227,11 +227,11 @@ class TestCursor:
 class TestSeen:
     """The bookkeeping that makes reading a stretch of the journal again harmless."""
 
-    def read(self, seen: _Seen, *numbers: int) -> list[int]:
+    def read(self, seen: Seen, *numbers: int) -> list[int]:
         return [number for number in numbers if seen.is_new(cursor(number, number))]
 
     def test_what_was_passed_over_is_found_once(self) -> None:
-        seen = _Seen(None, Counter())
+        seen = Seen(None, Counter())
         assert self.read(seen, 1, 3) == [1, 3]
         seen.begin()
         assert self.read(seen, 1, 2, 3, 4) == [2, 4]
@@ -240,7 +240,7 @@ class TestSeen:
 
     def test_equal_entries_of_one_moment_are_counted(self) -> None:
         """journald stamps all that it reads in one go with one time, and equal lines have equal hashes."""
-        seen = _Seen(None, Counter())
+        seen = Seen(None, Counter())
         assert [seen.is_new(cursor(number)) for number in (1, 2)] == [True, True]
         seen.begin()
         assert [seen.is_new(cursor(number)) for number in (1, 2, 3)] == [False, False, True]
@@ -248,8 +248,8 @@ class TestSeen:
     def test_passes_move_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Else every pass would read all since the beginning."""
         clock = iter(range(0, 1000, 2))
-        monkeypatch.setattr("pysup.journal.native.time.monotonic", lambda: next(clock))
-        seen = _Seen(None, Counter())
+        monkeypatch.setattr("pysup.journal.seen.time.monotonic", lambda: next(clock))
+        seen = Seen(None, Counter())
         settled = []
         for number in range(1, 20):
             begin = seen.begin()

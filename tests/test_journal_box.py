@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import io
 import os
+import pwd
+import select
 import statistics
 import subprocess
 import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Any
 
-import grounds
 import pytest
 
+import grounds
+from pysup.box import Box
 from pysup.errors import NotPermitted
 from pysup.journal import Entry, Kind, Query, Source, Tail, follow, read, write_raw
 from pysup.names import InstanceName
@@ -25,6 +28,18 @@ from pysup.unit import Scope
 
 READERS = ("native", "journalctl")
 SETTLE = 1.5  # seconds in which a line that was given would be given again, if ever
+
+# Follows an instance from before it exists, until it says so itself.
+FOLLOWER = """
+import sys
+from pysup.journal.tail import follow_tail
+from test_journal_box import InstanceName, Tail, question
+with Tail(question(InstanceName(sys.argv[1], 0), lines=0)) as tail:
+    print("ready", flush=True)
+    for lines in follow_tail(tail):
+        for _, entry in lines:
+            print(entry.kind, entry.message, flush=True)
+"""
 
 # A program that writes what is hard to read.
 HARD = r"""
@@ -49,6 +64,9 @@ print("last", flush=True)
 STORM = 'read -r n < "$0" || n=0; echo $((n + 1)) > "$0"; echo "line $((n + 1))"; [ $n -ge 199 ]'
 
 COUNT = "import sys,time\nfor n in range(int(sys.argv[1])):\n  print(n,flush=True)\n  time.sleep(float(sys.argv[2]))"
+
+
+BURSTS = "import time\nfor n in range(5000):\n  print(n,flush=True)\n  n % 20 or time.sleep(0.004)"
 
 
 def launch(name: InstanceName, *command: str, wait: bool = True, **properties: str) -> None:
@@ -83,24 +101,19 @@ def alarm(seconds: float) -> Iterator[int]:
         os.close(writing)
 
 
-def gather(tail: Tail, is_enough: Callable[[list[Entry]], bool], seconds: float = 60) -> list[Entry]:
-    """What the tail gives until it is enough, and in the time after that in which doubles would come."""
-    found: list[Entry] = []
+def gather(tails: Sequence[Tail], is_enough: Callable[[list[Entry]], bool], seconds: float = 60) -> list[list[Entry]]:
+    """What each gives until it is enough for each, and in the time after that in which doubles would come."""
+    found: list[list[Entry]] = [[] for _ in tails]
     end = time.monotonic() + seconds
     is_settling = False
     while time.monotonic() < end:
-        found += tail.available()
-        if not is_settling and is_enough(found):
+        for tail, entries in zip(tails, found, strict=True):
+            entries += tail.available()
+        if not is_settling and all(map(is_enough, found)):
             is_settling, end = True, time.monotonic() + SETTLE
-        with_poll(tail)
-    assert is_settling, f"not enough in {seconds} s: {len(found)} entries, the last {found[-1:]}"
+        select.select(tails, [], [], min(tail.interval for tail in tails))
+    assert is_settling, f"not enough in {seconds} s: {[(len(entries), entries[-1:]) for entries in found]}"
     return found
-
-
-def with_poll(tail: Tail) -> None:
-    import select
-
-    select.select([tail], [], [], tail.interval)
 
 
 @pytest.fixture
@@ -124,7 +137,7 @@ def hard() -> tuple[InstanceName, InstanceName]:
     for one in names:
         launch(one, sys.executable, "-c", HARD, one.identifier)
     with Tail(question(*names, lines=None)) as tail:
-        gather(tail, lambda found: sum(entry.message == "last" for entry in found) == 2)
+        gather([tail], lambda found: sum(entry.message == "last" for entry in found) == 2)
     return names
 
 
@@ -145,6 +158,7 @@ CASES: dict[str, Callable[[list[Entry]], dict[str, Any]]] = {
     "out": lambda _: {"kinds": frozenset({Kind.OUT})},
     "err": lambda _: {"kinds": frozenset({Kind.ERR})},
     "systemd": lambda _: {"kinds": frozenset({Kind.SYSTEMD})},
+    "the app": lambda _: {"kinds": frozenset({Kind.OUT, Kind.ERR})},
     "grep": lambda _: {"grep": "^t.ck$"},
     "last 3 grep": lambda _: {"grep": "tick|caf", "lines": 3},
     "grep in a long line": lambda _: {"grep": "^a+z$"},
@@ -206,8 +220,7 @@ def test_many_sources_give_the_same(scope: Scope, reader: str) -> None:
 def test_not_one_line_of_a_crash_storm_is_lost(scope: Scope, reader: str, name: InstanceName, tmp_path: Any) -> None:
     """Of a unit that has no entry yet, and a program that prints and dies at once: 200 of 200, once each."""
     expected = [f"line {number}" for number in range(1, 201)]
-    tail = Tail(question(name, lines=0))
-    with tail:
+    with Tail(question(name, lines=0)) as tail:
         launch(
             name,
             "sh",
@@ -218,7 +231,7 @@ def test_not_one_line_of_a_crash_storm_is_lost(scope: Scope, reader: str, name: 
             RestartSec="0",
             StartLimitBurst="999",
         )
-        found = gather(tail, lambda found: len(messages(found)) >= 200)
+        (found,) = gather([tail], lambda found: len(messages(found)) >= 200)
     assert messages(found) == expected
     assert messages(list(read(question(name)))) == expected
     assert messages(list(read(question(name, lines=15, kinds=frozenset({Kind.OUT}))))) == expected[-15:]
@@ -229,26 +242,42 @@ def test_the_seam_between_last_lines_and_following_is_exact(
     scope: Scope, reader: str, name: InstanceName, lines: int | None
 ) -> None:
     """Wherever it falls while lines keep coming."""
-    launch(name, sys.executable, "-c", COUNT, "2000", "0.001", wait=False)
-    tails: list[tuple[Tail, list[Entry]]] = []
-    while len(tails) < 8:
-        tail = Tail(question(name, lines=lines, kinds=frozenset({Kind.OUT})))
-        tails.append((tail, tail.available()))
-    for tail, found in tails:
-        with tail:
-            found += gather(tail, lambda more: more[-1:] != [] and more[-1].message == "1999")
-        numbers = [int(entry.message) for entry in found]
-        assert numbers == list(range(numbers[0], 2000))
-        assert lines is not None or numbers[0] == 0
+    launch(name, sys.executable, "-c", COUNT, "800", "0.001", wait=False)
+    query = question(name, lines=lines, kinds=frozenset({Kind.OUT}))
+    with ExitStack() as stack:
+        tails = [stack.enter_context(Tail(query)) for _ in range(8)]
+        for entries in gather(tails, lambda found: found[-1:] != [] and found[-1].message == "799"):
+            numbers = [int(entry.message) for entry in entries]
+            assert numbers == list(range(numbers[0], 800))
+            assert lines is not None or numbers[0] == 0
+
+
+@pytest.mark.systemd
+def test_lines_that_go_to_two_files_are_all_followed(reader: str, name: InstanceName) -> None:
+    """journald keeps a file for each user; libsystemd passes over entries while it writes to several (1 in 1,500)."""
+    ada = pwd.getpwnam(grounds.USER)
+    other = InstanceName(name.app, 1)
+    sources = Source(instance=name, uid=0), Source(instance=other, uid=ada.pw_uid)
+    kinds = frozenset({Kind.OUT})
+    with Tail(Query(sources=sources, scope=Scope.SYSTEM, manager_uid=0, lines=0, kinds=kinds)) as tail:
+        tail.interval = 0.0  # look all the time: most looks fall between two writes
+        launch(name, sys.executable, "-c", BURSTS, wait=False)
+        launch(other, sys.executable, "-c", BURSTS, wait=False, User=ada.pw_name)
+        (found,) = gather([tail], lambda found: len(found) >= 10_000)
+    assert {(entry.instance, int(entry.message)) for entry in found} == {
+        (i, n) for i in (name, other) for n in range(5000)
+    }
+    assert len(found) == 10_000
 
 
 def test_a_cursor_carries_on_where_it_was(scope: Scope, reader: str) -> None:
     """Following after a cursor gives neither it nor what came before."""
     entries = list(read(question(*hard())))
-    for position in (0, 50, len(entries) - 1):
-        with Tail(question(*hard(), after_cursor=entries[position].cursor)) as tail:
-            found = gather(tail, lambda _: True)
-        assert found == entries[position + 1 :]
+    positions = (0, 50, len(entries) - 1)
+    with ExitStack() as stack:
+        queries = [question(*hard(), after_cursor=entries[position].cursor) for position in positions]
+        tails = [stack.enter_context(Tail(query)) for query in queries]
+        assert gather(tails, lambda _: True) == [entries[position + 1 :] for position in positions]
 
 
 def test_raw_follows(scope: Scope, reader: str) -> None:
@@ -287,7 +316,7 @@ def test_a_line_is_there_within_50_ms(scope: Scope, name: InstanceName) -> None:
             journal.sendv(f"MESSAGE={number}", f"SYSLOG_IDENTIFIER={name.identifier}")
             begin = time.perf_counter()
             while not tail.available():
-                with_poll(tail)
+                select.select([tail], [], [], tail.interval)
             delays.append(time.perf_counter() - begin)
     assert statistics.median(delays) < 0.05
 
@@ -299,3 +328,31 @@ def test_the_machines_units_are_hidden_from_users() -> None:
     with pytest.raises(NotPermitted) as caught:
         list(read(Query(sources=(source,), scope=Scope.SYSTEM, manager_uid=0)))
     assert "systemd-journal" in caught.value.hint
+
+
+@pytest.mark.parametrize("user", [None, grounds.USER])
+@pytest.mark.parametrize("reader", READERS)
+def test_following_survives_rotation_and_a_restart_of_journald(box: Box, user: str | None, reader: str) -> None:
+    """Not a line is lost or doubled while journald's files change names and journald itself is another process."""
+    name = InstanceName(f"j{uuid.uuid4().hex[:8]}", 0)
+    env = grounds.environment(PYSUP_JOURNAL=reader, PYTHONPATH=f"{grounds.ROOT}/tests:{grounds.ROOT}/scripts")
+    writer = (
+        f"from test_journal_box import *\nlaunch({name!r}, sys.executable, '-c', COUNT, '1500', '0.001', wait=False)"
+    )
+    command = grounds.python("-c", FOLLOWER, name.app)
+    with box.popen(command, user=user, env=env, stdout=subprocess.PIPE, text=True) as follower:
+        assert follower.stdout.readline() == "ready\n"
+        box.run(grounds.python("-c", writer), user=user, env=env)
+        found = []
+        for line in follower.stdout:
+            kind, _, message = line.strip().partition(" ")
+            found += [message] if kind == "out" else []
+            if message in {"200", "400", "600"}:
+                box.run(["journalctl", "--rotate"])
+            if message == "800":
+                box.run(["systemctl", "reset-failed", "systemd-journald"])  # or its start limit keeps it dead
+                box.run(["systemctl", "restart", "systemd-journald"])
+            if message == "1499":
+                break
+        follower.kill()
+    assert found == [str(number) for number in range(1500)]

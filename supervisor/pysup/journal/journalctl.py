@@ -1,6 +1,6 @@
 """The journal by the program ``journalctl``: works without the extension, some five times slower.
 
-It follows as fast as journald calls, which is up to 250 ms after a line was written.
+It follows when journald calls, which is up to 250 ms after a line was written, and then has to read.
 """
 
 from __future__ import annotations
@@ -9,16 +9,20 @@ import json
 import os
 import subprocess
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import IO
 
 from pysup.errors import EnvironmentProblem
 from pysup.journal.matches import Group
-from pysup.journal.record import FIELDS, Position, Record, identity
+from pysup.journal.record import FIELDS, Position, Record
+from pysup.journal.seen import Seen
 
 _BASE = 16
 _CHUNK = 1 << 20
+_PAUSE = 0.25  # seconds between two runs of journalctl while following
+_AS_RECORDS = ("--all", "--output=json", f"--output-fields={','.join(FIELDS)}")
 
 
 class JournalctlReader:
@@ -45,77 +49,90 @@ class JournalctlReader:
 
 
 class JournalctlLive:
-    """Follows with ``journalctl --follow``, and starts it again where it was if it ends.
+    """Follows by reading on whenever something has come, again and again from a settled entry: see `Seen`.
 
-    ``--no-tail`` with a cursor: without, journalctl loses the first lines of a unit that has no entry yet; and
-    ``--cursor`` rather than ``--after-cursor``, which drops an entry when the one of the cursor does not match.
+    ``journalctl --follow`` with our matches would lose lines: those of a unit that has no entry yet, and those that it
+    passes over while journald writes to two files. So it runs without matches, and only to say when to read.
     """
 
-    interval: float | None = None
+    interval = 0.25
 
     def __init__(self, groups: Sequence[Group], at: Position, seen: Counter[str]) -> None:
         self._groups = groups
-        self._at = at
-        self._seen = seen
-        self._rest = b""
-        self._has_read = False
-        self._fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)  # the same number for every journalctl
-        self._start()
+        self._seen = Seen(at, seen)
+        self._bell = _Bell()
+        self._reads = 2  # how often to read yet: at the last ring an entry may have been half written
+        self._read_at = 0.0
+        self._pause = _PAUSE
 
     def fileno(self) -> int:
-        """Readable when there is something."""
-        return self._fd
+        """Readable when something has come."""
+        return self._bell.fileno()
 
     def available(self) -> list[Record]:
-        """What has arrived, in the journal's order; empty when that was all."""
-        found: list[Record] = []
-        while not found:
-            try:
-                data = os.read(self._fd, _CHUNK)
-            except BlockingIOError:
-                break
-            if not data:
-                self._restart()
-                continue
-            self._has_read = True
-            *lines, self._rest = (self._rest + data).split(b"\n")
-            found = [record for record in map(_record, lines) if self._is_new(record)]
-        return found
+        """What has arrived, in the journal's order."""
+        if self._bell.has_rung():
+            self._reads = 2
+        begin = time.monotonic()
+        if self._reads and begin - self._read_at >= self._pause:
+            new = [record for record in self._read() if self._seen.is_new(record.cursor)]
+            self._read_at = time.monotonic()
+            self._pause = max(_PAUSE, 2 * (self._read_at - begin))
+            self._reads -= 1
+            return new
+        return []
 
     def close(self) -> None:
         """End journalctl."""
+        self._bell.close()
+
+    def _read(self) -> Iterator[Record]:
+        return JournalctlReader(self._groups).forward(self._seen.begin())
+
+
+class _Bell:
+    """A journalctl that follows everything; it matters only that it says something."""
+
+    def __init__(self) -> None:
+        self._fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)  # one number for all the journalctls to come
+        self._errors: IO[bytes]
+        self._is_new: bool
+        self._start()
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def has_rung(self) -> bool:
+        """Whether it has said something; it says it no more."""
+        has_rung = False
+        while True:
+            try:
+                said = os.read(self._fd, _CHUNK)
+            except BlockingIOError:
+                return has_rung
+            if not said and not has_rung and self._is_new:
+                raise _failure(self._errors)
+            has_rung = True
+            self._is_new = False
+            if not said:  # it was killed: start another, and read in any case
+                self._stop()
+                self._start()
+
+    def close(self) -> None:
         self._stop()
         os.close(self._fd)
 
-    def _stop(self) -> None:
-        _end(self._process)
-        self._errors.close()
-
-    def _is_new(self, record: Record) -> bool:
-        self._at = record.cursor
-        key = identity(record.cursor)
-        if not self._seen[key]:
-            return True
-        self._seen[key] -= 1
-        return False
-
     def _start(self) -> None:
+        self._is_new = True
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        arguments = ["--follow", "--no-tail", *_position(self._at, "--since"), *_matches(self._groups)]
-        self._process = _spawn(arguments, self._errors)
+        self._process = _spawn(["--follow", "--lines=1", "--output=cat", "--output-fields=_BOOT_ID"], self._errors)
         with _output(self._process) as pipe:
             os.dup2(pipe.fileno(), self._fd, inheritable=False)
         os.set_blocking(self._fd, False)
 
-    def _restart(self) -> None:
-        if not self._has_read:
-            raise _failure(self._errors)
-        self._stop()
-        self._rest = b""
-        self._has_read = False
-        if isinstance(self._at, str):
-            self._seen[identity(self._at)] += 1  # the position itself comes once more
-        self._start()
+    def _stop(self) -> None:
+        _end(self._process)
+        self._errors.close()
 
 
 def _matches(groups: Sequence[Group]) -> list[str]:
@@ -134,10 +151,13 @@ def _position(at: Position, clock_option: str) -> list[str]:
 
 
 def _spawn(arguments: Sequence[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
-    fixed = ["journalctl", "--quiet", "--no-pager", "--all", "--output=json", f"--output-fields={','.join(FIELDS)}"]
     try:
         return subprocess.Popen(
-            [*fixed, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, bufsize=_CHUNK
+            ["journalctl", "--quiet", "--no-pager", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            bufsize=_CHUNK,
         )
     except FileNotFoundError as exc:
         raise EnvironmentProblem("journalctl is not on PATH", hint="Install the package systemd.") from exc
@@ -151,7 +171,7 @@ def _output(process: subprocess.Popen[bytes]) -> IO[bytes]:
 
 def _run(arguments: Sequence[str]) -> Iterator[Record]:
     with tempfile.TemporaryFile() as errors:
-        process = _spawn(arguments, errors)
+        process = _spawn([*_AS_RECORDS, *arguments], errors)
         try:
             with _output(process) as pipe:
                 yield from map(_record, pipe)

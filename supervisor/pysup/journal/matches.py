@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 
 from pysup.journal.query import Entry, Kind, Query, Source
-from pysup.journal.record import Record
+from pysup.journal.record import Get, Record, Suspects
 from pysup.unit import Scope
 
 # One group: values of one field are alternatives, different fields must all match.
@@ -46,13 +46,13 @@ def is_filtered(query: Query) -> bool:
 
 
 def is_exact(query: Query) -> bool:
-    """Whether the groups, a twin aside (see `Selector.is_twin`), find just what the query wants."""
+    """Whether the groups find just what the query wants, strays (see `Selector.is_stray`) aside."""
     return (
         0 < len(query.sources) <= EXACT_MAX
         and query.grep is None
         and query.invocation_id is None
         and (query.priority is None or query.priority < _INFO)
-        and {Kind.OUT, Kind.ERR} <= query.kinds
+        and (Kind.ERR in query.kinds or Kind.OUT not in query.kinds)
     )
 
 
@@ -108,10 +108,11 @@ class Selector:
     def __init__(self, query: Query) -> None:
         self._query = query
         self._units = {source.instance.unit: source for source in query.sources}
+        self._unit_bytes = frozenset(unit.encode() for unit in self._units)
         self._identifiers = {source.instance.identifier: source for source in query.sources}
         self._grep = re.compile(query.grep) if query.grep is not None else None
         system = query.scope is Scope.SYSTEM
-        self._unit_field, self.twin_field = (
+        self._unit_field, self._twin_field = (
             ("_SYSTEMD_UNIT", "_SYSTEMD_USER_UNIT") if system else ("_SYSTEMD_USER_UNIT", "_SYSTEMD_UNIT")
         )
         self._word_field = _word_field(query.scope)
@@ -165,13 +166,26 @@ class Selector:
         if source is not None and (query.scope is Scope.SYSTEM or uid == query.manager_uid):
             return source, False
         source = self._identifiers.get(record.text("SYSLOG_IDENTIFIER"))
-        if source is not None and uid is not None and uid == source.uid and not self.is_twin(record):
+        if source is not None and uid is not None and uid == source.uid and not self._is_twin(record):
             return source, False
         return None
 
-    def is_twin(self, record: Record) -> bool:
-        """Whether it is of the same name and user, but under the other manager (the machine's, or the user's)."""
-        return record.text(self.twin_field) in self._units
+    def suspects(self) -> Suspects:
+        """What an entry has that may be a stray."""
+        fields = (self._twin_field,) if Kind.SYSTEMD in self._query.kinds else (self._twin_field, self._word_field)
+        return dict.fromkeys(fields, self._unit_bytes)
+
+    def is_stray(self, get: Get) -> bool:
+        """Whether an entry is not wanted though exact matches found it; cheaper than to make it a record."""
+        if get(self._twin_field) in self._unit_bytes:
+            return True
+        if Kind.SYSTEMD in self._query.kinds or get(self._word_field) not in self._unit_bytes:
+            return False
+        return _number(get("_UID").decode()) == self._query.manager_uid
+
+    def _is_twin(self, record: Record) -> bool:
+        # Of the same name and user, but under the other manager: the machine's, or the user's.
+        return record.text(self._twin_field) in self._units
 
 
 def _number(text: str) -> int | None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
@@ -14,11 +13,11 @@ from systemd import _reader
 from pysup.errors import EnvironmentProblem
 from pysup.journal.lines import Joiner
 from pysup.journal.matches import Group
-from pysup.journal.record import Position, Record, identity
+from pysup.journal.record import Get, Position, Record, Suspects
+from pysup.journal.seen import Seen
 
 _BASE = 16  # entries before the last one at which following begins
 _BATCH = 1000
-_PAUSE = 1.0  # seconds between two passes: four times as long as journald may take to call
 
 
 class NativeReader:
@@ -55,28 +54,29 @@ class NativeReader:
                 if record is not None:
                     yield record
 
-    def messages(self, since: int | None, until: int | None, unless: tuple[str, frozenset[bytes]]) -> Iterator[bytes]:
-        """See `Quick`. Asks for just the fields that are needed: half the cost of `forward`."""
-        field, values = unless
+    def messages(
+        self, since: int | None, until: int | None, suspects: Suspects, unless: Callable[[Get], bool]
+    ) -> Iterator[bytes]:
+        """See `Quick`. Asks for just the fields that are needed: a third of the cost of `forward`."""
         with self.open() as journal:
+            get = _getter(journal)
+            joiner = Joiner()
             # What the journal has nowhere need not be asked of each entry; and a field that is not there costs most.
             has_pieces = b"line-max" in journal.query_unique("_LINE_BREAK")
-            has_twins = not values.isdisjoint(journal.query_unique(field))
-            joiner = Joiner()
+            asked = [(f, values) for f, values in suspects.items() if not values.isdisjoint(journal.query_unique(f))]
             seek(journal, since)
-            get = journal._get
             while journal._next():
                 if until is not None and journal._get_realtime() > until:
                     break
-                if has_twins and _value(get, field) in values:
+                if asked and any(get(field) in values for field, values in asked) and unless(get):
                     continue
-                if joiner.is_holding or (has_pieces and _value(get, "_LINE_BREAK") == b"line-max"):
+                if joiner.is_holding or (has_pieces and get("_LINE_BREAK") == b"line-max"):
                     record = read(journal)
                     line = joiner.add(record) if record else None
                     if line is not None:
                         yield line.data("MESSAGE")
                 else:
-                    yield _value(get, "MESSAGE")
+                    yield get("MESSAGE")
             yield from (line.data("MESSAGE") for line in joiner.overdue(0))
 
     def base(self) -> str | None:
@@ -97,10 +97,10 @@ class NativeLive:
     finds nothing costs microseconds. But a look may fall between the two steps in which journald makes an entry
     visible, or between two files while both are written: libsystemd then passes the entry over, for good or until
     the next one. So after a call, at most once a second, we go back to an entry that has been settled for a second and
-    take what was not seen: `_Seen` tells which.
+    take what was not seen: `Seen` tells which.
     """
 
-    interval: float | None = 0.02
+    interval = 0.02
 
     def __init__(self, journal: _reader._Reader, at: Position, seen: Counter[str]) -> None:
         self._journal = journal
@@ -111,7 +111,7 @@ class NativeLive:
                 f"the journal cannot be watched: {exc.strerror}",
                 hint="Too many watches: raise the sysctl fs.inotify.max_user_instances.",
             ) from exc
-        self._seen = _Seen(at, seen)
+        self._seen = Seen(at, seen)
         self._called = False
         seek(journal, at)
 
@@ -138,48 +138,6 @@ class NativeLive:
         self._journal.close()
 
 
-class _Seen:
-    """Which entries were seen, since a settled one: makes reading a stretch again harmless.
-
-    Entries are counted by identity, not listed: equal lines of one moment cannot be told apart, and need not be.
-    """
-
-    def __init__(self, at: Position, seen: Counter[str]) -> None:
-        self._settled: Position = at  # where every pass begins; what comes before it is not looked at again
-        self._counts = seen  # all that was seen from there on
-        self._met: Counter[str] = Counter()  # what this pass has met
-        self._mark: Position = at  # the last entry of a while ago: to be the next settled one
-        self._from_mark: Counter[str] = Counter()  # what this pass has met from the mark on
-        self._last: Position = at
-        self._pass_at = self._mark_at = time.monotonic() - _PAUSE
-
-    def is_due(self) -> bool:
-        return time.monotonic() - self._pass_at >= _PAUSE
-
-    def begin(self) -> Position:
-        """Begin to read again, from the position returned."""
-        if self._pass_at - self._mark_at >= _PAUSE:
-            if self._from_mark:
-                self._settled, self._counts = self._mark, self._from_mark
-            self._mark, self._mark_at = self._last, time.monotonic()
-        self._pass_at = time.monotonic()
-        self._met = Counter()
-        self._from_mark = Counter()
-        return self._settled
-
-    def is_new(self, cursor: str) -> bool:
-        """Take note of an entry that was met; whether it had not been seen before."""
-        key = identity(cursor)
-        self._met[key] += 1
-        self._last = cursor
-        if self._from_mark or cursor == self._mark:
-            self._from_mark[key] += 1
-        if self._met[key] <= self._counts[key]:
-            return False
-        self._counts[key] += 1
-        return True
-
-
 def seek(journal: _reader._Reader, at: Position, *, back: bool = False) -> None:
     """Stand before the entry at *at*, or behind it to go *back*."""
     if isinstance(at, str):
@@ -192,11 +150,16 @@ def seek(journal: _reader._Reader, at: Position, *, back: bool = False) -> None:
         journal.seek_head()
 
 
-def _value(get: Callable[[str], bytes], field: str) -> bytes:
-    try:
-        return get(field)
-    except (KeyError, OSError):
-        return b""
+def _getter(journal: _reader._Reader) -> Get:
+    ask = journal._get
+
+    def get(field: str) -> bytes:
+        try:
+            return bytes(ask(field))
+        except (KeyError, OSError):
+            return b""
+
+    return get
 
 
 def read(journal: _reader._Reader) -> Record | None:

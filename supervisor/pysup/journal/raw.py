@@ -44,6 +44,6 @@ def _messages(query: Query) -> Iterator[bytes]:
         access.check(query.scope)
         reader = reading.open_forward(query)
         if isinstance(reader, Quick):
-            units = frozenset(source.instance.unit.encode() for source in query.sources)
-            return reader.messages(query.since_usec, query.until_usec, (Selector(query).twin_field, units))
+            selector = Selector(query)
+            return reader.messages(query.since_usec, query.until_usec, selector.suspects(), selector.is_stray)
     return (record.data("MESSAGE") for record, _ in reading.lines(query))

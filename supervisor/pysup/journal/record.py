@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -43,12 +43,16 @@ class Record:
 
     def data(self, name: str) -> bytes:
         """The field's bytes: the first value if there are several, empty if there is none."""
-        value = _first(self.fields.get(name))
+        value = self.fields.get(name, b"")
+        if not isinstance(value, bytes):
+            value = _first(value)
         return value if isinstance(value, bytes) else value.encode()
 
     def text(self, name: str) -> str:
         """The field as text; bytes that are not UTF-8 read as a backslash, x and two hexadecimal digits."""
-        value = _first(self.fields.get(name))
+        value = self.fields.get(name, "")
+        if not isinstance(value, bytes):
+            value = _first(value)
         return value if isinstance(value, str) else value.decode("utf-8", "backslashreplace")
 
 
@@ -76,7 +80,7 @@ def realtime(cursor: str) -> int:
 class Live(Protocol):
     """What arrives, from a position on, without waiting."""
 
-    interval: float | None  # seconds after which to look again though ``fileno`` is silent
+    interval: float  # seconds after which to look again though ``fileno`` is silent
 
     def fileno(self) -> int: ...
     def available(self) -> list[Record]: ...
@@ -98,10 +102,19 @@ class Reader(Protocol):
         ...
 
 
+# The bytes of a field of the entry that a reader stands on; empty if there is none.
+Get = Callable[[str], bytes]
+
+# Entries that have one of these values in one of these fields.
+Suspects = Mapping[str, frozenset[bytes]]
+
+
 @runtime_checkable
 class Quick(Protocol):
     """A reader that can hand over messages alone."""
 
-    def messages(self, since: int | None, until: int | None, unless: tuple[str, frozenset[bytes]]) -> Iterator[bytes]:
-        """Whole messages of what matches, *unless* that field has one of those values."""
+    def messages(
+        self, since: int | None, until: int | None, suspects: Suspects, unless: Callable[[Get], bool]
+    ) -> Iterator[bytes]:
+        """Whole messages of what matches, but for those *suspects* of which *unless* is true."""
         ...

@@ -74,12 +74,12 @@ class Tail:
         reader = reading.open_forward(query)
         self._base = reader.base()
         after = query.after_cursor
-        if after is not None and (self._base is None or realtime(after) > realtime(self._base)):
+        if after is not None and (self._base is None or realtime(after) >= realtime(self._base)):
             self._base = after
             self._seen[identity(after)] = 1
         self._live = reader.live(self._base, self._seen)
-        self.interval = 1.0 if self._live.interval is None else self._live.interval
-        self._history = self._read_history()
+        self.interval = self._live.interval
+        self._history = self._everything() if query.lines is None or after is not None else self._last_lines()
 
     def fileno(self) -> int:
         """Readable when something may have come."""
@@ -110,16 +110,17 @@ class Tail:
     ) -> None:
         self.close()
 
-    def _read_history(self) -> Iterator[Line]:
-        query = self.query
-        if query.lines is None or query.after_cursor is not None:
-            yield from reading.first(query, self._counted(reading.from_start(query)), self._selector)
-            return
-        recent = list(self._counted(reading.open_forward(query).forward(self._base)))
-        if query.lines:
-            older = reading.open_backward(query).backward(self._base)
-            before = (record for record in older if record.cursor != self._base)
-            yield from reading.last(query, chain(reversed(recent), before), self._selector)
+    def _everything(self) -> Iterator[Line]:
+        return reading.first(self.query, self._counted(reading.from_start(self.query)), self._selector)
+
+    def _last_lines(self) -> Iterator[Line]:
+        # What is there from the base on is read now: what comes after this moment is new, whoever asks when.
+        recent = list(self._counted(reading.open_forward(self.query).forward(self._base)))
+        if not self.query.lines:
+            return iter(())
+        older = reading.open_backward(self.query).backward(self._base)
+        before = (record for record in older if record.cursor != self._base)
+        return reading.last(self.query, chain(reversed(recent), before), self._selector)
 
     def _counted(self, records: Iterator[Record]) -> Iterator[Record]:
         """The records, noted as seen where the live side will meet them too."""
