@@ -140,19 +140,13 @@ def command_line(
 
 
 async def _carry_out(bus: Bus, scope: Scope, unit: str, command: Sequence[str], options: RunOptions) -> RunResult:
-    pipe = asyncio.subprocess.PIPE if options.capture else None
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=pipe,
-        stdout=pipe,
-        stderr=pipe,
-        env=_own_environment(scope),
-        start_new_session=not options.pty,  # Ctrl-C is for us, who stop the unit; --pty needs its terminal's session
-    )
+    beginning = asyncio.ensure_future(_begin(scope, command, options))
     try:
+        # asyncio must not be interrupted here: it would kill systemd-run, and then wait for the job to close its pipes.
+        process = await asyncio.shield(beginning)
         output, error = await process.communicate(options.input if options.capture else None)
     except BaseException:
-        await _stop(bus, unit, process)
+        await _stop(bus, unit, await beginning)
         raise
     end, result = await _end(bus, unit)
     if end is None and process.returncode:
@@ -169,6 +163,18 @@ async def _carry_out(bus: Bus, scope: Scope, unit: str, command: Sequence[str], 
         result=result,
         output=output or b"",
         error=error or b"",
+    )
+
+
+async def _begin(scope: Scope, command: Sequence[str], options: RunOptions) -> asyncio.subprocess.Process:
+    pipe = asyncio.subprocess.PIPE if options.capture else None
+    return await asyncio.create_subprocess_exec(
+        *command,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        env=_own_environment(scope),
+        start_new_session=not options.pty,  # Ctrl-C is for us, who stop the unit; --pty needs its terminal's session
     )
 
 
