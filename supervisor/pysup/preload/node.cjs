@@ -1,0 +1,264 @@
+// Gives an unmodified Node program the listening sockets that systemd holds for it: node --require=THIS app.js
+//
+// - server.listen(PORT or PATH) gets the inherited descriptor, where the address is one that PYSUP_LISTEN names;
+// - READY=1 when the first of them listens, or when the program calls process.send("ready") (PYSUP_READY=send: only then);
+// - SIGTERM and SIGINT let the requests in flight finish, where the program has no handler of its own.
+//
+// It works in the process that LISTEN_PID names; children, cluster workers and worker threads are left alone.
+// Nothing is wrapped on the way of a request before the drain begins. docs/sockets.md says all this at more length.
+"use strict";
+
+const { fstatSync } = require("fs");
+const net = require("net");
+const { resolve } = require("path");
+const { isMainThread } = require("worker_threads");
+
+const FIRST_DESCRIPTOR = 3; // SD_LISTEN_FDS_START, sd_listen_fds(3)
+const ANY_BACKLOG = 0x7fffffff; // the kernel makes it net.core.somaxconn, as systemd's own default does
+const IDLE_MILLISECONDS = 500; // how long the drain lets a silent connection ask once more before it closes it
+const SIGNALS = ["SIGTERM", "SIGINT"];
+
+const { LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES, PYSUP_LISTEN, PYSUP_READY, PYSUP_DRAIN, NOTIFY_SOCKET } = process.env;
+const listenAsUsual = net.Server.prototype.listen;
+const closeAsUsual = net.Server.prototype.close;
+
+
+function begin() {
+  const sockets = LISTEN_PID === undefined ? [] : given();
+  delete process.env.PYSUP_LISTEN; // LISTEN_* stay: LISTEN_PID says whose they are, and some programs read them
+  const tellReady = NOTIFY_SOCKET ? once(notifyReady) : () => {};
+  if (NOTIFY_SOCKET && !process.send) offerSend(tellReady);
+  if (sockets.length) takeOver(sockets, PYSUP_READY === undefined || PYSUP_READY === "listening" ? tellReady : () => {});
+}
+
+// ---- which sockets there are
+
+// NAME=ADDRESS words beside the names of the descriptors; the second socket of a name is the name's second descriptor.
+function given() {
+  const names = (LISTEN_FDNAMES || "").split(":").slice(0, Number(LISTEN_FDS) || 0);
+  const sockets = [];
+  for (const word of (PYSUP_LISTEN || "").split(" ").filter(Boolean)) {
+    const [, name, address] = /^([^=]*)=(.*)$/.exec(word) || [];
+    const index = names.indexOf(name);
+    if (index < 0) continue;
+    names[index] = undefined;
+    const fd = FIRST_DESCRIPTOR + index;
+    if (isSocket(fd)) sockets.push({ fd, handle: null, isTaken: false, ...parse(address) });
+  }
+  return sockets;
+}
+
+function parse(address) {
+  if (address.startsWith("/")) return { path: address };
+  const colon = address.lastIndexOf(":");
+  return { port: Number(address.slice(colon + 1)), host: address.slice(0, Math.max(colon, 0)).replace(/[[\]]/g, "") };
+}
+
+function isSocket(fd) {
+  try {
+    return fstatSync(fd).isSocket();
+  } catch {
+    return false;
+  }
+}
+
+// ---- listen()
+
+function takeOver(sockets, tellReady) {
+  const catchSignalsOnce = once(catchSignals);
+  net.Server.prototype.listen = function listen(...args) {
+    const wanted = understand(args);
+    const fitting = this._handle ? [] : sockets.filter((socket) => fits(socket, wanted));
+    if (!fitting.length) return listenAsUsual.apply(this, args);
+    if (typeof args[args.length - 1] === "function") this.once("listening", args[args.length - 1]);
+    const free = fitting.filter((socket) => !socket.isTaken);
+    const socket = free.find(({ host }) => host === wanted.host) || free[0];
+    if (!socket) process.nextTick(() => this.emit("error", addressInUse(wanted)));
+    else if (adopt(this, socket, wanted)) {
+      this.once("listening", tellReady);
+      catchSignalsOnce();
+    }
+    return this;
+  };
+}
+
+// The argument shapes of server.listen(); what is neither a port nor a path nor a descriptor fits no socket.
+function understand(args) {
+  const [first, second, third] = args;
+  const backlog = [second, third].map(Number).find((value) => value > 0);
+  if (first !== null && typeof first === "object") {
+    if (first._handle || first.handle) return {};
+    const { port, host, path, fd, signal } = first;
+    return { port, host, path, fd, signal, backlog: first.backlog || backlog };
+  }
+  if (typeof first === "string" && !(Number(first) >= 0)) return { path: first, backlog };
+  return { port: first, host: typeof second === "string" ? second : undefined, backlog };
+}
+
+function fits(socket, { port, path, fd }) {
+  if (typeof fd === "number") return fd === socket.fd;
+  if (typeof port === "number" || typeof port === "string") return port !== "" && Number(port) === socket.port;
+  return typeof path === "string" && !path.startsWith("\0") && resolve(path) === socket.path;
+}
+
+function addressInUse({ port, host, path, fd }) {
+  const where = path || (fd === undefined ? `${host || "::"}:${port}` : `fd ${fd}`);
+  const errno = -require("os").constants.errno.EADDRINUSE;
+  const error = new Error(`listen EADDRINUSE: address already in use ${where}`);
+  const address = path || host || "::";
+  return Object.assign(error, { code: "EADDRINUSE", errno, syscall: "listen", address }, path ? {} : { port: Number(port) });
+}
+
+function adopt(server, socket, { backlog, signal }) {
+  socket.handle = socket.handle || open(socket);
+  socket.isTaken = true;
+  socket.handle.ref();
+  server._handle = socket.handle;
+  if (socket.path) server._pipeName = socket.path; // what address() answers
+  server._listen2(null, -1, -1, backlog || ANY_BACKLOG); // what listen() does once there is a handle; emits 'listening'
+  if (!server._handle) return false; // it has emitted 'error'
+  if (signal) closeOnAbort(server, signal);
+  remember(server);
+  return true;
+}
+
+function closeOnAbort(server, signal) {
+  if (signal.aborted) process.nextTick(() => server.close());
+  else signal.addEventListener("abort", () => server.close(), { once: true });
+}
+
+// One handle for as long as the process lives: a descriptor that Node has closed could never be had again.
+function open(socket) {
+  const carrier = new net.Server();
+  listenAsUsual.call(carrier, { fd: socket.fd, backlog: ANY_BACKLOG });
+  const handle = carrier._handle;
+  carrier._handle = null;
+  pause(handle);
+  handle.close = (callback) => {
+    pause(handle);
+    socket.isTaken = false;
+    if (callback) process.nextTick(callback);
+  };
+  return handle;
+}
+
+// Stop accepting without closing. libuv has no call for it, but reading and accepting poll with the same watcher.
+function pause(handle) {
+  handle.readStart();
+  handle.readStop();
+}
+
+// ---- ready
+
+function notifyReady() {
+  const { spawn } = require("child_process"); // Node has no unix datagram sockets
+  const env = { NOTIFY_SOCKET, PATH: `${process.env.PATH || ""}:/usr/bin:/bin` };
+  const warn = (why) => process.emitWarning(`systemd-notify: ${why}: systemd does not know that this process is ready`);
+  const child = spawn("systemd-notify", ["--ready"], { env, stdio: "ignore" });
+  child.on("error", (error) => warn(error.message));
+  child.on("exit", (code) => code && warn(`exit code ${code}`));
+  child.unref();
+}
+
+// PM2's way to say ready: if (process.send) process.send("ready"). Other messages have nobody to go to.
+function offerSend(tellReady) {
+  process.send = function send(message, ...rest) {
+    if (message === "ready") tellReady();
+    const callback = rest.find((value) => typeof value === "function");
+    if (callback) process.nextTick(callback, null);
+    return true;
+  };
+}
+
+// ---- drain
+
+// What Node cannot tell when the drain begins; neither event comes more than once a connection.
+const encrypted = new Set();
+const sessions = new Set();
+
+function remember(server) {
+  if (server.listeners("secureConnection").includes(rememberEncrypted)) return;
+  server.on("secureConnection", rememberEncrypted); // TLS
+  server.on("session", rememberSession); // HTTP/2
+}
+
+function rememberEncrypted(socket) {
+  encrypted.add(socket);
+  socket.once("close", () => encrypted.delete(socket));
+}
+
+function rememberSession(session) {
+  sessions.add(session);
+  session.once("close", () => sessions.delete(session));
+}
+
+function catchSignals() {
+  if (Object.keys(require("cluster").workers || {}).length) return; // its primary knows best
+  for (const signal of SIGNALS) process.prependListener(signal, drainUnlessHandled);
+}
+
+// It stands before the program's own listeners, so that those of once() still count.
+function drainUnlessHandled(signal) {
+  if (process.listenerCount(signal) - 1 > onlyCleaningUp()) return;
+  drain();
+}
+
+// The package signal-exit listens to signals to clean up, not to handle them; process.exit() has it clean up too.
+function onlyCleaningUp() {
+  const emitters = [process.__signal_exit_emitter__, globalThis[Symbol.for("signal-exit emitter")]];
+  return emitters.reduce((sum, emitter) => sum + ((emitter && emitter.count) || 0), 0);
+}
+
+const drain = once(() => {
+  const servers = process._getActiveHandles().filter((handle) => handle instanceof net.Server);
+  let open = servers.length;
+  const onClosed = () => --open || process.exit(0);
+  if (!open) process.exit(0);
+  for (const server of servers) {
+    if (server.listenerCount("request")) server.prependListener("request", answerLast);
+    closeAsUsual.call(server, onClosed); // not http's own, which destroys at once what is idle between two requests
+  }
+  for (const { _httpMessage } of connections()) if (_httpMessage) answerLast(null, _httpMessage);
+  for (const session of sessions) session.goaway(0, 2 ** 31 - 1); // no more, please; what is on its way is answered
+  endIdleAgainAndAgain();
+  if (Number(PYSUP_DRAIN) > 0) setTimeout(() => process.exit(0), Number(PYSUP_DRAIN) * 1000);
+});
+
+// Connection: close, unless the head is written: then the next answer says it.
+function answerLast(_request, response) {
+  response.shouldKeepAlive = false;
+}
+
+// A client may be about to send on a connection that looks idle: only one that was silent for a while is ended.
+function endIdleAgainAndAgain() {
+  let before = traffic();
+  const endIdle = () => {
+    for (const socket of connections()) {
+      const isIdle = socket.parser && !socket._httpMessage; // HTTP/1, between two requests, not upgraded
+      if (isIdle && before.get(socket) === moved(socket)) socket.destroySoon();
+    }
+    for (const session of sessions) session.close();
+    before = traffic();
+  };
+  setInterval(() => setImmediate(endIdle), IDLE_MILLISECONDS); // immediates come after what has arrived was read
+}
+
+const traffic = () => new Map(connections().map((socket) => [socket, moved(socket)]));
+const moved = (socket) => socket.bytesRead + socket.bytesWritten;
+
+// Those that servers have accepted, as their HTTP parsers know them.
+function connections() {
+  const plain = process._getActiveHandles().filter((handle) => handle instanceof net.Socket && handle.server);
+  return [...plain, ...encrypted];
+}
+
+function once(call) {
+  let isDone = false;
+  return () => {
+    if (isDone) return;
+    isDone = true;
+    call();
+  };
+}
+
+if (isMainThread && (LISTEN_PID === undefined || LISTEN_PID === String(process.pid))) begin();
