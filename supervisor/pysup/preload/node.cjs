@@ -18,7 +18,8 @@ const ANY_BACKLOG = 0x7fffffff; // the kernel makes it net.core.somaxconn, as sy
 const IDLE_MILLISECONDS = 500; // how long the drain lets a silent connection ask once more before it closes it
 const SIGNALS = ["SIGTERM", "SIGINT"];
 
-const { LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES, PYSUP_LISTEN, PYSUP_READY, PYSUP_DRAIN, NOTIFY_SOCKET } = process.env;
+const { LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES, PYSUP_LISTEN, NOTIFY_SOCKET } = process.env;
+const { PYSUP_READY, PYSUP_BACKLOG, PYSUP_DRAIN } = process.env;
 const listenAsUsual = net.Server.prototype.listen;
 const closeAsUsual = net.Server.prototype.close;
 
@@ -36,17 +37,19 @@ function begin() {
 // NAME=ADDRESS words beside the names of the descriptors; the second socket of a name is the name's second descriptor.
 function given() {
   const names = (LISTEN_FDNAMES || "").split(":").slice(0, Number(LISTEN_FDS) || 0);
+  const backlogs = new Map(pairs(PYSUP_BACKLOG));
   const sockets = [];
-  for (const word of (PYSUP_LISTEN || "").split(" ").filter(Boolean)) {
-    const [, name, address] = /^([^=]*)=(.*)$/.exec(word) || [];
+  for (const [name, address] of pairs(PYSUP_LISTEN)) {
     const index = names.indexOf(name);
     if (index < 0) continue;
     names[index] = undefined;
     const fd = FIRST_DESCRIPTOR + index;
-    if (isSocket(fd)) sockets.push({ fd, handle: null, isTaken: false, ...parse(address) });
+    if (isSocket(fd)) sockets.push({ fd, backlog: Number(backlogs.get(name)), handle: null, isTaken: false, ...parse(address) });
   }
   return sockets;
 }
+
+const pairs = (text) => (text || "").split(" ").filter(Boolean).map((word) => /^([^=]*)=?(.*)$/.exec(word).slice(1));
 
 function parse(address) {
   if (address.startsWith("/")) return { path: address };
@@ -110,12 +113,12 @@ function addressInUse({ port, host, path, fd }) {
 }
 
 function adopt(server, socket, { backlog, signal }) {
-  socket.handle = socket.handle || open(socket);
+  socket.handle = socket.handle || open(socket.fd, () => (socket.isTaken = false));
   socket.isTaken = true;
   socket.handle.ref();
   server._handle = socket.handle;
   if (socket.path) server._pipeName = socket.path; // what address() answers
-  server._listen2(null, -1, -1, backlog || ANY_BACKLOG); // what listen() does once there is a handle; emits 'listening'
+  server._listen2(null, -1, -1, socket.backlog || backlog || ANY_BACKLOG); // what listen() does once there is a handle; emits 'listening'
   if (!server._handle) return false; // it has emitted 'error'
   if (signal) closeOnAbort(server, signal);
   remember(server);
@@ -128,16 +131,15 @@ function closeOnAbort(server, signal) {
 }
 
 // One handle for as long as the process lives: a descriptor that Node has closed could never be had again.
-function open(socket) {
+function open(fd, onClosed) {
   const carrier = new net.Server();
-  listenAsUsual.call(carrier, { fd: socket.fd, backlog: ANY_BACKLOG });
+  listenAsUsual.call(carrier, { fd, backlog: ANY_BACKLOG });
   const handle = carrier._handle;
   carrier._handle = null;
   pause(handle);
-  handle.close = (callback) => {
+  handle.close = () => {
     pause(handle);
-    socket.isTaken = false;
-    if (callback) process.nextTick(callback);
+    onClosed();
   };
   return handle;
 }

@@ -1,0 +1,135 @@
+"""For programs that run under systemd: its sockets, readiness, watchdog and stop, after sd-daemon(3).
+
+    from pysup import daemon
+
+    [sock] = daemon.listen_sockets("http")   # what --listen http=8080 made; every instance shares it
+    stopping = threading.Event()
+    daemon.on_stop(stopping.set)
+    daemon.notify_ready()
+
+Without systemd, as on your own machine, there are no sockets and the rest does nothing: a program runs in both places.
+Standard library only; the file may be copied into a program that should not depend on pysup.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import stat
+from collections.abc import Callable
+
+__all__ = [
+    "listen_sockets",
+    "notify",
+    "notify_ready",
+    "notify_status",
+    "notify_stopping",
+    "notify_watchdog",
+    "on_stop",
+    "watchdog",
+]
+
+_FIRST = 3  # SD_LISTEN_FDS_START: descriptors come behind stdin, stdout and stderr
+
+
+def listen_sockets(name: str | None = None, *, unset_environment: bool = False) -> list[socket.socket]:
+    """The sockets that systemd gave this process, those called *name* if one is given; they listen already.
+
+    Each call duplicates the descriptors, so what one has returned may be closed, and asked for again. Neither these nor
+    the inherited ones pass to programs that this one executes. Descriptors that are no sockets are left out.
+
+    With *unset_environment* nobody finds them again, neither this process nor its children. (Children that check
+    ``LISTEN_PID``, as this function does, never find their parent's.)
+    """
+    found = _given()
+    if unset_environment:
+        for variable in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+            os.environ.pop(variable, None)
+    for fd, _ in found:
+        os.set_inheritable(fd, False)
+    wanted = [fd for fd, its_name in found if name in (None, its_name) and stat.S_ISSOCK(os.fstat(fd).st_mode)]
+    return [socket.socket(fileno=os.dup(fd)) for fd in wanted]
+
+
+def notify(*lines: str) -> bool:
+    """Send lines such as ``"READY=1"`` to systemd; True if it was told, False where NOTIFY_SOCKET is not set.
+
+    sd_notify(3) has the lines. A line that holds a newline is a ValueError, for it would be two. OSError if nobody
+    listens at NOTIFY_SOCKET.
+    """
+    if any("\n" in line for line in lines):
+        raise ValueError(f"notify: a line must not hold a newline: {lines!r}")
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return False
+    if address.startswith("@"):  # an abstract address, unix(7)
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        sock.connect(address)
+        sock.sendall("\n".join(lines).encode(errors="replace"))
+    return True
+
+
+def notify_ready() -> bool:
+    """Say that this process serves now: ``start`` and ``reload`` wait for it, where the app is ready by notify."""
+    return notify("READY=1")
+
+
+def notify_status(text: str) -> bool:
+    """Say in one line what this process is doing; ``systemctl status`` and ``pysup describe`` show it."""
+    return notify(f"STATUS={text}")
+
+
+def notify_stopping() -> bool:
+    """Say that this process has begun to stop."""
+    return notify("STOPPING=1")
+
+
+def watchdog() -> float | None:
+    """The seconds within which systemd wants to hear :func:`notify_watchdog` again and again; None if it does not.
+
+    It ends a process that it did not hear from in time, so tell it twice as often.
+    """
+    interval = os.environ.get("WATCHDOG_USEC", "")
+    owner = os.environ.get("WATCHDOG_PID", "") or str(os.getpid())
+    if not _is_number(interval) or not int(interval) or owner != str(os.getpid()):
+        return None
+    return int(interval) / 1e6
+
+
+def notify_watchdog() -> bool:
+    """Say that this process is alive. Call it where the work is done, not in a thread of its own that never hangs."""
+    return notify("WATCHDOG=1")
+
+
+def on_stop(callback: Callable[[], object]) -> None:
+    """Call *callback* on SIGTERM and SIGINT, after telling systemd that this process stops; in the main thread only.
+
+    It runs between two instructions of the main thread, so let it only say that it is time: set an Event, or call a
+    server's ``shutdown`` in another thread. With asyncio use the loop's ``add_signal_handler`` instead. The process
+    goes on until it ends by itself, or the app's stop timeout is over; a callback that raises SystemExit ends it.
+    """
+
+    def handle(_number: int, _frame: object) -> None:
+        with contextlib.suppress(OSError):  # nobody to tell is no reason not to stop
+            notify_stopping()
+        callback()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+
+
+def _given() -> list[tuple[int, str]]:
+    """(descriptor, name) of each socket that is for this very process."""
+    count = os.environ.get("LISTEN_FDS", "")
+    if os.environ.get("LISTEN_PID") != str(os.getpid()) or not _is_number(count):
+        return []
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
+    names += ["unknown"] * (int(count) - len(names))  # as sd_listen_fds_with_names(3) calls them
+    return list(zip(range(_FIRST, _FIRST + int(count)), names, strict=False))
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
