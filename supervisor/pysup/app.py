@@ -10,6 +10,7 @@ from typing import Literal
 
 from pysup import check
 from pysup.errors import SpecError
+from pysup.listen import Listen
 
 PER_CORE: Literal["per-core"] = "per-core"
 
@@ -158,6 +159,7 @@ class App:
     ``instances`` is a number or ``PER_CORE``: one per CPU that the caller may run on, each on its own; ``reserve``
     leaves that many CPUs free (the first ones), or just those CPU numbers; ``physical`` counts cores, not threads.
     ``restart_limit`` starts within ``restart_window`` seconds, then systemd gives up; 0 never gives up.
+    ``listen`` are addresses on which systemd listens for all instances together; with ``spread`` for each on its own.
     ``wants``, ``requires`` and ``after`` name other apps, or units (with their suffix); all three order.
     ``unit`` and ``service`` are extra directives, as they would stand in those sections.
     """
@@ -174,6 +176,8 @@ class App:
     reserve: int | tuple[int, ...] = 0
     physical: bool = False
     port: int | None = None
+    listen: tuple[Listen, ...] = ()
+    spread: bool = False
 
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     env_files: tuple[str, ...] = ()
@@ -207,6 +211,8 @@ class App:
         self._check_numbers()
         self._check_environment()
         self._check_ready_port()
+        self._check_listen()
+        self._check_ready_is_its_own()
         for name in ("wants", "requires", "after"):
             for value in getattr(self, name):
                 check.dependency(value, name)
@@ -225,7 +231,7 @@ class App:
         return self.instances == PER_CORE or self.placement is Placement.CORE
 
     def _freeze(self) -> None:
-        for name in ("command", "interpreter", "env_files", "wants", "requires", "after", "stop_exit_codes"):
+        for name in ("command", "interpreter", "env_files", "wants", "requires", "after", "stop_exit_codes", "listen"):
             _set(self, **{name: _vector(getattr(self, name), name)})
         _set(
             self,
@@ -291,10 +297,27 @@ class App:
         for file in self.env_files:
             check.path(file, "env_files")
 
+    def _check_listen(self) -> None:
+        for what in ("name", "address"):
+            texts = [getattr(one, what) for one in self.listen]
+            twice = next((text for text in texts if texts.count(text) > 1), None)
+            if twice is not None:
+                raise SpecError(f"app {self.name!r}: listen has the {what} {twice!r} twice", hint="Give each its own.")
+        if self.spread and (not self.listen or any(one.port is None for one in self.listen)):
+            raise SpecError(f"app {self.name!r}: spread is for TCP ports that it listens on", hint="Add listen=8080.")
+
+    def _check_ready_is_its_own(self) -> None:
+        """A sibling on the same socket would answer the question whether an instance is ready."""
+        if self.listen and self.ready.when in (ReadyWhen.TCP, ReadyWhen.HTTP) and self.port is None:
+            raise SpecError(
+                f"app {self.name!r}: ready is {self.ready.when.value}, but instances share the socket that is asked",
+                hint="Use notify, exec, or a time such as 2s; or give each instance a port of its own: port=9001.",
+            )
+
     def _check_ready_port(self) -> None:
         needs = self.ready.when is ReadyWhen.TCP and self.ready.port is None
         needs = needs or (self.ready.when is ReadyWhen.HTTP and "{port}" in self.ready.url and self.ready.port is None)
-        if needs and self.port is None:
+        if needs and self.port is None and not self.listen:
             raise SpecError(
                 f"app {self.name!r}: ready is {self.ready.when.value}, but there is no port to ask",
                 hint="Give the app a base port, or name the port in the ready condition.",

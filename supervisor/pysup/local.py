@@ -22,7 +22,8 @@ def store(scope: Scope) -> Store:
 
 def machine(scope: Scope) -> Machine:
     """What rendering must know of this machine."""
-    from pysup.host import cpus  # who only reads needs no machine
+    from pysup import preload  # who only reads needs no machine
+    from pysup.host import cpus
     from pysup.render import Machine
 
     allowed = cpus.allowed()
@@ -32,6 +33,7 @@ def machine(scope: Scope) -> Machine:
         cores=cpus.physical(allowed),
         systemd_cat=_program("systemd-cat") or "/usr/bin/systemd-cat",
         curl=_program("curl"),
+        preload=preload.text(),
     )
 
 

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal as signals
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, overload
 
-from pysup import check, jobs, journal, local, logs, names, plan, preflight, selector, starting, states, status
+from pysup import check, journal, local, logs, preflight, selector, starting, status
 from pysup.app import App
 from pysup.bus import systemd1
-from pysup.bus.call import NO_SUCH_UNIT, Call
 from pysup.bus.connection import Bus, Connection
-from pysup.errors import BusError, Conflict, PysupError
+from pysup.errors import Conflict, PysupError
 from pysup.host import ground
 from pysup.journal import Entry
 from pysup.logs import LogOptions
 from pysup.names import InstanceName
-from pysup.plan import Plan
-from pysup.render import Machine, Rendered, render
+from pysup.operate import Operator, Workshop
+from pysup.reload import USUAL, ReloadOptions
+from pysup.render import Machine
 from pysup.selector import Chosen
-from pysup.states import UnitState
-from pysup.store import Store, Stored
-from pysup.unit import ActiveState, AppStatus, Scope
+from pysup.store import Store
+from pysup.unit import AppStatus, Scope
 from pysup.watch import Watch
 
 if TYPE_CHECKING:
@@ -43,7 +40,6 @@ InstanceList = list[InstanceName]
 DescriptionList = list["Description"]
 CheckList = list["Check"]
 _Chosen = list[Chosen]
-_Calls = list[Call]
 
 Connect = Callable[[], contextlib.AbstractAsyncContextManager[Bus]]
 
@@ -67,8 +63,9 @@ class Manager:
         self.scope = scope or ground.default_scope()
         self._connect = connect or self._reach
         self._store = store or local.store(self.scope)
-        self._given_machine = machine
+        self._workshop = Workshop(self.scope, self._store, machine)
         self._exits = contextlib.AsyncExitStack()
+        self._reaching = asyncio.Lock()
         self._bus: Bus | None = None
 
     async def __aenter__(self) -> Self:
@@ -100,11 +97,11 @@ class Manager:
         """
         if isinstance(what, App):
             preflight.check(what, self.scope)
-            bus = await self._reached()
+            bus, operator = await self._reached(), await self._operator()
             notes = await starting.check_dependencies(bus, what)
             notes += await starting.check_features(bus, what, self.scope)
-            begun = await self._converge(what, restart=force, force=force)
-            await self._finish([begun], wait=wait, timeout=timeout)
+            begun = await operator.converge(what, restart=force, force=force)
+            await operator.finish([begun], wait=wait, timeout=timeout)
             return replace(await self.get(what.name), notes=notes)
         return await self._begin(what, wait=wait, timeout=timeout, restart=False)
 
@@ -112,35 +109,41 @@ class Manager:
         """Stop and start; what does not run is started. Waits and raises like ``start``."""
         return await self._begin(selectors, wait=wait, timeout=timeout, restart=True)
 
+    async def reload(self, what: App | Selectors, *, options: ReloadOptions = USUAL) -> AppList:
+        """Replace running instances by new ones, of changed code or, given an App, of changed settings.
+
+        No connection is lost where instances share their sockets: a spare instance proves the new version first, then
+        they are replaced one after the other, each once the one before it is ready. If the spare fails, nothing was
+        touched. Raises StartFailed, which says what runs what, and Conflict while another reload is under way.
+        """
+        operator = await self._operator()
+        chosen = [] if isinstance(what, App) else self._choose_whole(what, "reload")
+        apps = [what] if isinstance(what, App) else [self._store.get(one.app).require() for one in chosen]
+        for app in apps:
+            preflight.check(app, self.scope)
+            with self._store.claim(app.name, "reload"):
+                await operator.reload(app, options)
+        return await self.list([app.name for app in apps])
+
     async def stop(self, selectors: Selectors, *, wait: bool = True, timeout: float | None = None) -> AppList:
         """Stop; returns when every process has ended. What is stopped stays known."""
-        bus = await self._reached()
-        chosen = self._choose(selectors)
-        calls = [call for one in chosen for call in await self._stops(bus, one)]
-        await (jobs.perform(bus, calls, timeout=timeout) if wait else jobs.enqueue(bus, calls))
+        operator = await self._operator()
+        await operator.stop(self._choose(selectors), wait=wait, timeout=timeout)
         return await self.list(selectors)
 
     async def delete(self, selectors: Selectors, *, timeout: float | None = None) -> NameList:
         """Stop apps and forget them: their unit files go. Returns their names."""
         chosen = self._choose_whole(selectors, "delete")
-        bus = await self._reached()
-        was_saved = False
-        for one in chosen:
-            async with self._locked(one.app):
-                stored = self._store.get(one.app)
-                await jobs.perform(bus, await self._stops(bus, one), timeout=timeout)
-                self._store.remove(one.app)
-                was_saved = was_saved or stored.saved
-                await self._forget(bus, stored)
-        if was_saved:
-            await bus.call(systemd1.reload())
+        operator = await self._operator()
+        await operator.delete(chosen, timeout=timeout)
         return [one.app for one in chosen]
 
     async def scale(self, name: str, count: int, *, wait: bool = True, timeout: float | None = None) -> AppStatus:
         """Have *count* instances: the highest numbers go, missing ones come. Waits and raises like ``start``."""
         app = replace(self._store.get(name).require(), instances=count)
-        begun = await self._converge(app, force=True)
-        await self._finish([begun], wait=wait, timeout=timeout)
+        operator = await self._operator()
+        begun = await operator.converge(app, force=True)
+        await operator.finish([begun], wait=wait, timeout=timeout)
         return await self.get(name)
 
     async def list(self, selectors: Selectors = selector.ALL) -> AppList:
@@ -220,106 +223,18 @@ class Manager:
         return await transient.run(await self._reached(), self.scope, argv, options or transient.RunOptions())
 
     async def _begin(self, selectors: Selectors, *, wait: bool, timeout: float | None, restart: bool) -> AppList:
+        operator = await self._operator()
         begun = []
         for one in self._choose(selectors):
             app = self._store.get(one.app).require()
-            begun.append(await self._converge(app, one, restart=restart, force=True))
-        await self._finish(begun, wait=wait, timeout=timeout)
+            begun.append(await operator.converge(app, one, restart=restart, force=True))
+        await operator.finish(begun, wait=wait, timeout=timeout)
         return await self.list(selectors)
 
-    async def _converge(
-        self, app: App, only: Chosen | None = None, *, restart: bool = False, force: bool = False
-    ) -> tuple[App, _Calls, Plan]:
-        """Write what has changed, stop what is too much, and say which calls start what is missing."""
-        bus = await self._reached()
-        async with self._locked(app.name):
-            found = self._store.find(app.name)
-            units = await bus.converse(states.loaded(status.patterns([app.name])))
-            plan.begin(app, found, units, force=force)
-            rendered = self._render(app, found)
-            steps = plan.converge(app, rendered.numbers, found, units, restart=restart)
-            if only and not only.whole:
-                steps = plan.narrow(steps, only)
-            await self._prepare(bus, app, found, rendered, steps)
-        calls = [systemd1.start_unit(unit) for unit in steps.start]
-        return app, calls + [systemd1.restart_unit(unit) for unit in steps.restart], steps
-
-    async def _prepare(self, bus: Bus, app: App, found: Stored | None, rendered: Rendered, steps: Plan) -> None:
-        if steps.write:
-            await asyncio.to_thread(
-                self._store.write, app.name, rendered.files, saved=found is not None and found.saved
-            )
-        if steps.reload:
-            await bus.call(systemd1.reload())
-        await jobs.perform(bus, [systemd1.stop_unit(unit) for unit in steps.stop])
-        await bus.calls([systemd1.reset_failed_unit(unit) for unit in (*steps.reset, *steps.stop)])
-
-    async def _finish(
-        self, begun: Sequence[tuple[App, Sequence[Call], Plan]], *, wait: bool, timeout: float | None
-    ) -> None:
-        bus = await self._reached()
-        began = time.time()
-        calls = [call for _, calls, _ in begun for call in calls]
-        try:
-            await self._run_jobs(bus, calls, wait=wait, timeout=timeout)
-        except BusError as exc:
-            if exc.name != NO_SUCH_UNIT:
-                raise
-            # systemd looks for new files when a directory's time has changed; two changes within one tick look alike.
-            await bus.call(systemd1.reload())
-            await self._run_jobs(bus, calls, wait=wait, timeout=timeout)
-        if wait:
-            for app, _, steps in begun:
-                await starting.survive(bus, self._store, self.scope, app, steps.begun, began)
-
-    async def _run_jobs(self, bus: Bus, calls: Sequence[Call], *, wait: bool, timeout: float | None) -> None:
-        if wait:
-            await jobs.perform(bus, calls, timeout=timeout)
-        else:
-            await jobs.enqueue(bus, calls)
-
-    async def _stops(self, bus: Bus, chosen: Chosen) -> _Calls:
-        units = await bus.converse(states.loaded(status.patterns([chosen.app])))
-        mine = [unit for unit in units if chosen.whole or _number(unit) in chosen.numbers]
-        running = [unit for unit in mine if units[unit].active_state is not ActiveState.INACTIVE]
-        return [
-            systemd1.stop_unit(unit) for unit in ([names.target_unit(chosen.app)] if chosen.whole else []) + running
-        ]
-
-    async def _forget(self, bus: Bus, stored: Stored) -> None:
-        """Have systemd let go of what remains loaded: failed instances, and slices that nothing is in."""
-        units: dict[str, UnitState] = await bus.converse(states.loaded(status.patterns([stored.name])))
-        await bus.calls([systemd1.reset_failed_unit(unit) for unit in units])
-        others = [other.namespace for other in status.known(status.read(self._store)).values()]
-        namespace = stored.app.namespace if stored.app else ""
-        empty = [names.slice_unit(stored.name, namespace)]
-        if namespace and namespace not in others:
-            empty.append(names.slice_unit(namespace))
-        if not others:
-            empty.append(names.ROOT_SLICE)
-        loaded = await bus.converse(states.loaded(empty))
-        await jobs.perform(bus, [systemd1.stop_unit(unit) for unit in loaded])
-
     async def _move(self, selectors: Selectors, *, saved: bool) -> NameList:
-        moved = []
-        for one in self._choose_whole(selectors, "save"):
-            async with self._locked(one.app):
-                stored = self._store.get(one.app)
-                if stored.saved is saved:
-                    continue
-                files = self._render(stored.require(), replace(stored, saved=saved)).files
-                await asyncio.to_thread(self._store.write, one.app, files, saved=saved)
-                moved.append(one.app)
-        if moved:
-            bus = await self._reached()
-            await bus.call(systemd1.reload())
-        return moved
-
-    def _render(self, app: App, found: Stored | None) -> Rendered:
-        if self._given_machine is None:
-            self._given_machine = local.machine(self.scope)
-        directory = self._store.directory(saved=found is not None and found.saved)
-        return render(app, self._given_machine, str(directory))
+        chosen = self._choose_whole(selectors, "save")
+        operator = await self._operator()
+        return await operator.move([one.app for one in chosen], saved=saved)
 
     def _choose(self, selectors: Selectors) -> _Chosen:
         return selector.select(selectors, status.known(status.read(self._store)))
@@ -340,23 +255,14 @@ class Manager:
         chosen = {one.app: one for one in self._choose(selectors)}
         return lambda name: name.app in chosen and (chosen[name.app].whole or name.number in chosen[name.app].numbers)
 
-    @contextlib.asynccontextmanager
-    async def _locked(self, name: str) -> AsyncIterator[None]:
-        taking = asyncio.ensure_future(asyncio.to_thread(self._store.acquire, name))
-        try:
-            descriptor = await asyncio.shield(taking)
-        except asyncio.CancelledError:
-            taking.add_done_callback(_let_go)
-            raise
-        try:
-            yield
-        finally:
-            os.close(descriptor)
-
     async def _reached(self) -> Bus:
-        if self._bus is None:
-            self._bus = await self._exits.enter_async_context(self._connect())
+        async with self._reaching:
+            if self._bus is None:
+                self._bus = await self._exits.enter_async_context(self._connect())
         return self._bus
+
+    async def _operator(self) -> Operator:
+        return Operator(await self._reached(), self.scope, self._store, self._workshop)
 
     @contextlib.asynccontextmanager
     async def _reach(self) -> AsyncIterator[Bus]:
@@ -368,14 +274,3 @@ class Manager:
             yield connection
         finally:
             await connection.close()
-
-
-def _let_go(taken: asyncio.Future[int]) -> None:
-    """Close a lock that was taken for somebody who no longer waits for it."""
-    if not taken.exception():
-        os.close(taken.result())
-
-
-def _number(unit: str) -> int:
-    name = names.parse_instance(unit)
-    return name.number if name else -1

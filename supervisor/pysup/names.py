@@ -48,6 +48,31 @@ def target_unit(app: str) -> str:
     return f"{PREFIX}{app}.target"
 
 
+def socket_unit(app: str, listen: str, number: int | None = None) -> str:
+    """The unit that listens on an address of the app; one for each instance where sockets are not shared."""
+    return f"{PREFIX}{app}@{listen}.socket" if number is None else f"{PREFIX}{app}@{listen}.{number}.socket"
+
+
+def socket_pattern(app: str) -> str:
+    """What matches the socket units of the app."""
+    return f"{PREFIX}{app}@*.socket"
+
+
+def preload_file(app: str) -> str:
+    """The file, beside the units, that Node programs load to find their sockets."""
+    return f"{PREFIX}{app}.cjs"
+
+
+def spare_unit(app: str) -> str:
+    """The instance in which a new version proves itself: a unit file of its own, not made from the template."""
+    return f"{PREFIX}{app}@next.service"
+
+
+def spare_file(app: str, suffix: str) -> str:
+    """A file of the spare's own: its environment (``env``), or what Node loads first (``cjs``)."""
+    return f"{PREFIX}{app}@next.{suffix}"
+
+
 def slice_unit(app: str, namespace: str = "") -> str:
     """The cgroup of the app, inside its namespace's if it has one.
 

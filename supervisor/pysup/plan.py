@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from pysup import names
+from pysup import names, sockets
 from pysup.app import App
 from pysup.errors import Conflict
 from pysup.selector import Chosen
@@ -69,6 +69,16 @@ def converge(
         restart=_in_order(running & wanted) if restart else (),
         start=(names.target_unit(app.name), *_in_order(wanted - running)),
     )
+
+
+def change_sockets(steps: Plan, before: App, app: App, numbers: tuple[int, ...], listening: Iterable[str]) -> Plan:
+    """The plan with the stops of sockets that are no longer wanted, or wanted otherwise.
+
+    A socket cannot change under running instances: it takes them down with it, and comes back with them.
+    """
+    texts, wanted = sockets.files(before, numbers), sockets.files(app, numbers)
+    changed = {unit for unit in listening if unit not in wanted or wanted[unit] != texts.get(unit)}
+    return replace(steps, stop=(*sorted(changed), *steps.stop))
 
 
 def narrow(steps: Plan, only: Chosen) -> Plan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from pysup import check, names, probe, spec
+from pysup import check, names, preload, probe, sockets, spec
 from pysup.app import PER_CORE, App, Limits, ReadyWhen
 from pysup.errors import SpecError
 from pysup.unit import BOOT_TARGET as BOOT_TARGET  # also from here: it is a directive's value
@@ -20,6 +20,7 @@ class Machine:
     """What rendering must know of the machine.
 
     ``cpus`` are the logical CPUs that the caller may run on; ``cores`` the first of each physical core among them.
+    ``version`` is systemd's, 0 for not asked; ``preload`` is the text that Node programs load to find their sockets.
     """
 
     scope: Scope
@@ -27,6 +28,8 @@ class Machine:
     cores: tuple[int, ...]
     systemd_cat: str = "/usr/bin/systemd-cat"
     curl: str = ""
+    version: int = 0
+    preload: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,18 @@ class File:
 
     text: str
     mode: int = 0o644
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Form:
+    """What a service unit of the app is written from; ``instance`` stands for the number in it."""
+
+    app: App
+    machine: Machine
+    directory: str
+    instance: str = "%i"
+    environment: str
+    preload: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +73,14 @@ def render(app: App, machine: Machine, directory: str) -> Rendered:
     }
     if app.env:
         files[names.environment_file(app.name)] = File(print_environment(app.env), 0o600)
+    files |= {unit: File(text) for unit, text in sockets.files(app, numbers).items()}
+    if preload.is_for(app):
+        files[names.preload_file(app.name)] = File(machine.preload)
     cpus = place(app, machine)
     for number in numbers:
-        different = list(_instance(app, number, cpus))
-        if different:
-            path = f"{names.instance_unit(app.name, number)}.d/instance.conf"
-            files[path] = File(section("Service", different))
+        text = _instance(app, number, cpus)
+        if text:
+            files[f"{names.instance_unit(app.name, number)}.d/instance.conf"] = File(text)
     return Rendered(files=files, numbers=numbers)
 
 
@@ -94,12 +111,43 @@ def is_edited(template: str) -> bool:
     return not marker or digest != _digest(above)
 
 
+def render_spare(app: App, machine: Machine, directory: str) -> dict[str, File]:
+    """The files of one more instance, to stand beside those of the app in *directory*; it is not started again."""
+    number = count_instances(app, machine)
+    environment, preloaded = names.spare_file(app.name, "env"), names.spare_file(app.name, "cjs")
+    form = _Form(
+        app=app,
+        machine=machine,
+        directory=directory,
+        instance=str(number),
+        environment=environment,
+        preload=preloaded,
+    )
+    service = [*_service_section(form), ("Restart", "no")]
+    if app.port is not None:
+        service.append(("Environment", f"PORT={app.port + number}"))
+    text = section("Unit", _unit_section(form)) + "\n" + section("Service", service)
+    files = {names.spare_unit(app.name): File(text)}
+    if app.env:
+        files[environment] = File(print_environment(app.env), 0o600)
+    if preload.is_for(app):
+        files[preloaded] = File(machine.preload)
+    return files
+
+
 def _template(app: App, machine: Machine, directory: str) -> str:
+    form = _Form(
+        app=app,
+        machine=machine,
+        directory=directory,
+        environment=names.environment_file(app.name),
+        preload=names.preload_file(app.name),
+    )
     text = (
         f"# Made by pysup, which reads it back. To add directives: systemctl edit {names.template_unit(app.name)}\n"
-        + section("Unit", _unit_section(app, machine.scope))
+        + section("Unit", _unit_section(form))
         + "\n"
-        + section("Service", _service_section(app, machine, directory))
+        + section("Service", _service_section(form))
         + "\n"
     )
     return text + section(spec.SECTION, [*spec.encode(app), ("Digest", _digest(text))])
@@ -111,21 +159,24 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _unit_section(app: App, scope: Scope) -> Lines:
-    yield (
-        "Description",
-        specifier(app.description or f"{app.name}, instance ") + ("" if app.description else "%i"),
-    )
+def _unit_section(form: _Form) -> Lines:
+    app = form.app
+    described = specifier(app.description) or f"{app.name}, instance {form.instance}"
+    yield "Description", described
     yield "PartOf", names.target_unit(app.name)
-    if scope is Scope.SYSTEM:
+    if form.machine.scope is Scope.SYSTEM:
         yield "After", "network.target"
     for directive, wanted in (("Wants", app.wants), ("Requires", app.requires), ("After", app.after)):
         for unit in map(dependency_unit, wanted):
             yield directive, specifier(unit)
             if directive != "After":
                 yield "After", specifier(unit)
-    yield "StartLimitIntervalSec", span(app.restart_window if app.restart_limit else 0)
-    if app.restart_limit:
+    if app.listen and not app.spread:
+        yield from sockets.unit_section(app)
+    # An instance at its start limit takes a socket that it shares down with it: there the brake stands in.
+    is_limited = app.restart_limit and not app.listen
+    yield "StartLimitIntervalSec", span(app.restart_window if is_limited else 0)
+    if is_limited:
         yield "StartLimitBurst", str(app.restart_limit)
     yield from _extra(app.unit)
 
@@ -135,40 +186,52 @@ def dependency_unit(name: str) -> str:
     return name if check.is_unit(name) else names.target_unit(name)
 
 
-def _service_section(app: App, machine: Machine, directory: str) -> Lines:
+def _service_section(form: _Form) -> Lines:
+    app, machine = form.app, form.machine
     yield "Type", "notify" if app.ready.when is ReadyWhen.NOTIFY else "exec"
     if app.ready.when is ReadyWhen.NOTIFY:
         yield "NotifyAccess", "all"
-    yield "ExecStart", _exec_start(app, machine)
+    if app.listen and machine.version < sockets.STEPS_SINCE:
+        yield from sockets.brake(app, form.instance)
+    yield "ExecStart", _exec_start(form)
     waiter = probe.command(app.ready, app.port is not None, curl=machine.curl)
     if waiter:
         yield "ExecStartPost", command_line(waiter)
     yield "TimeoutStartSec", span(app.ready.timeout)
     yield "WorkingDirectory", specifier(app.cwd)
     yield "Slice", names.slice_unit(app.name, app.namespace)
-    yield from _environment(app, directory)
+    if app.listen:
+        yield from sockets.service_section(app) if not app.spread else ()
+        yield "NonBlocking", "yes"
+        yield "Environment", sockets.environment(app)
+    yield from _environment(form)
     yield from _ending(app)
-    yield from _output(app)
+    if app.listen and machine.version >= sockets.STEPS_SINCE:
+        yield from sockets.growing_delay()
+    yield from _output(app, form.instance)
     yield from limits(app.limits, app.nice)
     yield from _extra(app.service)
 
 
-def _exec_start(app: App, machine: Machine) -> str:
+def _exec_start(form: _Form) -> str:
     """The command; behind systemd-cat, which execs it, when its stderr is to be told apart in the journal."""
-    command = command_line(app.argv)
+    app = form.app
+    command = command_line(preload.argv(app, f"{form.directory}/{form.preload}"))
     if (app.log.output, app.log.error) != ("journal", "journal"):
         return command
-    cat = command_line([machine.systemd_cat])
-    options = f"--identifier={names.PREFIX}{app.name}@%i --priority=info --stderr-priority=err"
+    cat = command_line([form.machine.systemd_cat])
+    options = f"--identifier={names.PREFIX}{app.name}@{form.instance} --priority=info --stderr-priority=err"
     return f"{cat} {options} {command.removeprefix(':')}"
 
 
-def _environment(app: App, directory: str) -> Lines:
-    yield "Environment", f"{quote('PYSUP_APP=' + app.name)} PYSUP_INSTANCE=%i NODE_APP_INSTANCE=%i"
+def _environment(form: _Form) -> Lines:
+    app = form.app
+    numbers = f"PYSUP_INSTANCE={form.instance} NODE_APP_INSTANCE={form.instance}"
+    yield "Environment", f"{quote('PYSUP_APP=' + app.name)} {numbers}"
     for file in app.env_files:
         yield "EnvironmentFile", specifier(file)
     if app.env:
-        yield "EnvironmentFile", specifier(f"{directory}/{names.environment_file(app.name)}")
+        yield "EnvironmentFile", specifier(f"{form.directory}/{form.environment}")
     if app.user:
         yield "User", app.user
     if app.group:
@@ -187,11 +250,11 @@ def _ending(app: App) -> Lines:
     yield "TimeoutStopSec", span(app.stop_timeout)
 
 
-def _output(app: App) -> Lines:
-    yield "SyslogIdentifier", f"{names.PREFIX}{app.name}@%i"
+def _output(app: App, instance: str) -> Lines:
+    yield "SyslogIdentifier", f"{names.PREFIX}{app.name}@{instance}"
     for directive, where in (("StandardOutput", app.log.output), ("StandardError", app.log.error)):
         if where.startswith("/"):
-            where = "append:" + specifier(where).replace("{instance}", "%i")
+            where = "append:" + specifier(where).replace("{instance}", instance)
         yield directive, where
     # systemd 252 does not tell journald of a 0, whose own limit holds then: of 100,000 lines at once it kept 35,000.
     yield "LogRateLimitIntervalSec", "30s" if app.log.rate_limit else "1us"
@@ -223,11 +286,15 @@ def _extra(table: Mapping[str, tuple[str, ...]]) -> Lines:
             yield directive, value
 
 
-def _instance(app: App, number: int, cpus: tuple[int, ...]) -> Lines:
+def _instance(app: App, number: int, cpus: tuple[int, ...]) -> str:
+    """What differs from the template; empty if nothing does."""
+    unit = list(sockets.unit_section(app, number)) if app.spread else []
+    service = list(sockets.service_section(app, number)) if app.spread else []
     if cpus:
-        yield "CPUAffinity", str(cpus[number % len(cpus)])
+        service.append(("CPUAffinity", str(cpus[number % len(cpus)])))
     if app.port is not None:
-        yield "Environment", f"PORT={app.port + number}"
+        service.append(("Environment", f"PORT={app.port + number}"))
+    return "\n".join(section(name, lines) for name, lines in (("Unit", unit), ("Service", service)) if lines)
 
 
 def _target(app: App, scope: Scope, numbers: Iterable[int]) -> str:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from pysup.app import App, Limits, Log, Ready
 from pysup.errors import CorruptUnit, SpecError
+from pysup.listen import Listen
 
 SECTION = "X-Pysup"
 FORMAT = 1
@@ -46,6 +47,8 @@ def decode(lines: Iterable[tuple[str, str]], env: Mapping[str, str], *, where: s
         for name, kind in _NESTED.items():
             if name in values:
                 values[name] = kind(**values[name])  # type: ignore[arg-type]
+        if "listen" in values:
+            values["listen"] = tuple(Listen(**one) for one in values["listen"])  # type: ignore[attr-defined]
         if "env" in values:
             values["env"] = _environment(values["env"], env, where)
         return App(**values)  # type: ignore[arg-type]
@@ -60,7 +63,7 @@ def _environment(wanted: object, env: Mapping[str, str], where: str) -> dict[str
         raise _corrupt(f"Env={wanted!r} names what the environment file lacks ({exc})", where) from exc
 
 
-def _changed(value: App | Ready | Limits | Log) -> dict[str, object]:
+def _changed(value: App | Ready | Limits | Log | Listen) -> dict[str, object]:
     """Field name to plain value, for the fields that are not at their default."""
     changed: dict[str, object] = {}
     for field in fields(value):
@@ -70,6 +73,8 @@ def _changed(value: App | Ready | Limits | Log) -> dict[str, object]:
             continue
         if is_dataclass(content):
             content = _changed(content)  # type: ignore[arg-type]
+        elif field.name == "listen":
+            content = [_changed(one) for one in content]
         changed[field.name] = dict(content) if isinstance(content, MappingProxyType) else content
     return changed
 

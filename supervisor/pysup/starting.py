@@ -75,6 +75,23 @@ async def survive(bus: Bus, store: Store, scope: Scope, app: App, units: Iterabl
         raise await _failure(app, scope, failed, len(begun), began)
 
 
+async def survive_alone(bus: Bus, scope: Scope, app: App, unit: str, name: InstanceName, began: float) -> None:
+    """The same for one unit that is not among the app's instances; its lines are *name*'s."""
+    if app.ready.when is ReadyWhen.EXEC:
+        await asyncio.sleep(SURVIVAL)
+    state = (await bus.converse(states.loaded([unit], detail=True))).get(unit) or states.UnitState(unit=unit)
+    one = Instance(
+        name=name,
+        scope=scope,
+        active_state=state.active_state,
+        sub_state=state.sub_state,
+        result=state.result,
+        last_exit=state.last_exit,
+    )
+    if not one.is_up:
+        raise await _failure(app, scope, [one], 1, began)
+
+
 async def _look(bus: Bus, store: Store, scope: Scope, begun: set[InstanceName]) -> list[Instance]:
     app = next(iter(begun)).app
     (found,) = await bus.converse(status.apps(store, scope, app, detail=True))

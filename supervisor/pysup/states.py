@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, cast
 
-from pysup import names
 from pysup.bus import systemd1
 from pysup.bus.call import Call, Conversation, Reply
 from pysup.bus.call import check as check_reply
@@ -59,7 +58,7 @@ def loaded(patterns: Sequence[str], *, detail: bool = False) -> Conversation[dic
     rows = cast("list[Sequence[object]]", check_reply(reply)[0])
     wanted: list[tuple[Sequence[object], tuple[tuple[str, str], ...]]] = []
     for row in rows:
-        service = names.parse_instance(str(row[0])) is not None
+        service = str(row[0]).endswith(".service")
         idle = row[3] == ActiveState.INACTIVE and not detail
         failed = row[3] == ActiveState.FAILED or row[4] == "auto-restart"
         wanted.append((row, () if not service or idle else DETAIL if detail or failed else BRIEF))

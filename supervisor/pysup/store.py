@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from pysup import names, spec
 from pysup.app import App
-from pysup.errors import CorruptUnit, NotFound, NotPermitted, PysupError, StoreError
+from pysup.errors import Conflict, CorruptUnit, NotFound, NotPermitted, PysupError, StoreError
 from pysup.unitfile import parse, parse_environment
 
 if TYPE_CHECKING:
@@ -114,6 +114,23 @@ class Store:
             raise
         return descriptor
 
+    @contextlib.contextmanager
+    def claim(self, name: str, purpose: str) -> Iterator[None]:
+        """Hold the app for something that takes long, without keeping others from its files; Conflict if it is held."""
+        import fcntl
+
+        with _writing(self.locks):
+            self.locks.mkdir(mode=0o755, parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            descriptor = os.open(self.locks / f"{name}.{purpose}", flags, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            raise Conflict(f"app {name!r} is busy: {purpose} is under way", hint="Wait until it is done.") from None
+        finally:
+            os.close(descriptor)
+
     def write(self, name: str, files: Mapping[str, File], *, saved: bool) -> None:
         """Make *files* the app's only files, in the one directory and not in the other. The lock must be held."""
         links = {f"{self.boot_target}.wants/{names.target_unit(name)}": f"../{names.target_unit(name)}"}
@@ -124,6 +141,26 @@ class Store:
         """Take the app's files away; what others put beside them stays. The lock must be held."""
         for directory in (self.runtime, self.saved):  # the saved copy is the one that counts, so it goes last
             self._commit(name, directory, {}, {})
+
+    def write_spare(self, files: Mapping[str, File]) -> None:
+        """Put the files of a spare instance beside the app's, until the next boot at most."""
+        with _writing(self.runtime):
+            self.runtime.mkdir(parents=True, exist_ok=True)
+            for path, file in files.items():
+                staged = self.runtime / f".{path}.new"
+                staged.unlink(missing_ok=True)
+                _write(staged, file)
+                staged.rename(self.runtime / path)
+
+    def has_spare(self, name: str) -> bool:
+        """Whether there is a spare instance: a reload is under way, or one was killed."""
+        return (self.runtime / names.spare_unit(name)).exists()
+
+    def remove_spare(self, name: str) -> None:
+        """Take the spare's files away."""
+        with _writing(self.runtime):
+            for path in (names.spare_file(name, "env"), names.spare_file(name, "cjs"), names.spare_unit(name)):
+                (self.runtime / path).unlink(missing_ok=True)
 
     def files(self, name: str) -> list[Path]:
         """The files of the app, and drop-ins that others made for it."""
@@ -244,7 +281,8 @@ def _owned(directory: Path, name: str, boot_target: str = "") -> list[str]:
     """The paths below *directory* that belong to the app."""
     app = re.escape(name)
     escaped = re.escape(names.escape(name))
-    file = re.compile(rf"{names.PREFIX}(?:{app}(?:@\.service|\.target|\.env)|(?:(?:[^-]+-)?{escaped})\.slice)")
+    own = r"@\.service|@[A-Za-z0-9_]+(?:\.\d+)?\.socket|\.target|\.env|\.cjs"
+    file = re.compile(rf"{names.PREFIX}(?:{app}(?:{own})|(?:(?:[^-]+-)?{escaped})\.slice)")
     drop_in = re.compile(rf"{names.PREFIX}{app}@\d+\.service\.d")
     owned = []
     for entry in _list(directory):
@@ -270,15 +308,20 @@ def _stage(staging: Path, files: Mapping[str, File], links: Mapping[str, str]) -
     staging.mkdir(mode=0o755)  # the environment in it is a file for its owner only
     manifest = "".join(f"{path}\n" for path in [*files, *links])
     for path, file in {**files, _MANIFEST: File(manifest)}.items():
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with os.fdopen(os.open(staging / path.replace("/", "!"), flags, 0o600), "w", encoding="utf-8") as stream:
-            stream.write(file.text)
-            stream.flush()
-            os.fchmod(stream.fileno(), file.mode)
-            os.fsync(stream.fileno())
+        _write(staging / path.replace("/", "!"), file)
     for path, goal in links.items():
         (staging / path.replace("/", "!")).symlink_to(goal)
     _sync(staging)
+
+
+def _write(path: Path, file: File) -> None:
+    """Write a new file, and to the disk; nobody else can read it before its mode is set."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as stream:
+        stream.write(file.text)
+        stream.flush()
+        os.fchmod(stream.fileno(), file.mode)
+        os.fsync(stream.fileno())
 
 
 def _discard(directory: Path) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pysup.journal import Entry
     from pysup.logs import LogOptions
     from pysup.manager import Manager as AsyncManager
+    from pysup.reload import ReloadOptions
     from pysup.transient import RunOptions, RunResult
 
 Selectors = str | Sequence[str]
@@ -83,6 +84,12 @@ class Manager:
             return self._run(lambda manager: manager.start(app, wait=wait, timeout=timeout, force=force))
         known = what
         return self._run(lambda manager: manager.start(known, wait=wait, timeout=timeout, force=force))
+
+    def reload(self, what: App | Selectors, *, options: ReloadOptions | None = None) -> AppList:
+        """Replace running instances by new ones."""
+        from pysup.reload import USUAL
+
+        return self._run(lambda manager: manager.reload(what, options=options or USUAL))
 
     def stop(self, selectors: Selectors, *, wait: bool = True, timeout: float | None = None) -> AppList:
         """Stop."""

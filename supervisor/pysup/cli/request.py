@@ -86,6 +86,19 @@ class Request:
     physical: Annotated[bool, _option(_COUNT, "--physical", help="Count physical cores, not threads.")] = False
     port: Annotated[Number, _option(_COUNT, "--port", "-p", metavar="BASE", help="Instance i gets PORT=BASE+i.")] = None
 
+    listen: Annotated[
+        Texts,
+        _option(
+            _COUNT,
+            "--listen",
+            metavar="ADDRESS",
+            help="systemd listens here for all instances: 8080, 127.0.0.1:8080, http=8080, /run/x.sock,mode=0660.",
+        ),
+    ] = None
+    spread: Annotated[
+        bool | None, _option(_COUNT, "--spread", help="Each instance has a socket of its own on those ports.")
+    ] = None
+
     env: Annotated[Texts, _option(_ENVIRONMENT, "--env", "-e", metavar="K=V", help="A variable; repeat it.")] = None
     env_files: Annotated[
         Texts, _option(_ENVIRONMENT, "--env-file", metavar="FILE", help="A file of K=V lines, read at each start.")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pysup import check, parse
+from pysup import check, listen, parse
 from pysup.app import PER_CORE, App, Limits, Log, Placement, Ready
 from pysup.cli.request import Request
 from pysup.errors import SpecError
@@ -18,7 +18,7 @@ from pysup.host.resolve import Resolved, resolve
 from pysup.unit import Scope
 
 _AS_GIVEN = (
-    *("name", "namespace", "description", "user", "group", "port"),
+    *("name", "namespace", "description", "user", "group", "port", "spread"),
     *("restart", "restart_limit", "kill_mode", "stop_signal", "nice"),
 )
 _TIMES = ("restart_delay", "restart_window", "stop_timeout")
@@ -79,6 +79,8 @@ def changes(request: Request, before: App | None) -> dict[str, object]:
         given["cwd"] = os.path.abspath(request.cwd)  # noqa: PTH100 (resolves no links; Path.absolute keeps ..)
     if request.env_files is not None:
         given["env_files"] = tuple(map(os.path.abspath, request.env_files))
+    if request.listen is not None:
+        given["listen"] = tuple(map(listen.parse, request.listen))
     if request.stop_exit_codes is not None:
         given["stop_exit_codes"] = tuple(
             check.number(code, "--stop-exit-codes") for code in _split(request.stop_exit_codes)

@@ -1,0 +1,130 @@
+"""Reload: the new version proves itself in a spare instance, then instances are replaced one after the other.
+
+The spare is a unit file of its own (``pysup-web@next.service``) in the runtime directory: systemd never knew it, so
+no daemon-reload is needed, and the template of the running instances is not touched before the spare is ready. A spare
+that is there when a reload begins was left by one that was killed: it goes, and all instances are replaced once more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pysup import jobs, names, starting
+from pysup.app import App
+from pysup.bus import systemd1
+from pysup.bus.connection import Bus
+from pysup.errors import StartFailed
+from pysup.names import InstanceName
+from pysup.render import File, Rendered
+from pysup.store import Store, Stored
+from pysup.unit import Scope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReloadOptions:
+    """How to go about it.
+
+    ``parallel`` instances are replaced at a time; without ``surge`` none is started beside them first; without
+    ``rollback`` the new settings stay when an instance fails with them; ``timeout`` is for each step, in seconds.
+    """
+
+    parallel: int = 1
+    surge: bool = True
+    rollback: bool = True
+    timeout: float | None = None
+
+
+USUAL = ReloadOptions()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roll:
+    """One reload of one app: *old* as it is stored, *app* as it is to be, and the files of both and of the spare."""
+
+    bus: Bus
+    store: Store
+    scope: Scope
+    old: Stored
+    app: App
+    rendered: Rendered
+    before: Rendered | None
+    spare: Mapping[str, File]
+    options: ReloadOptions
+
+    async def run(self, running: Sequence[InstanceName]) -> None:
+        """Replace the running instances; raises StartFailed, and says what runs what, if new ones do not come up."""
+        await self._remove_spare()
+        proves = self.options.surge and bool(self.app.listen or self.app.port is not None)
+        try:
+            if proves:
+                await self._prove()
+            await self._write(self.app, self.rendered)
+            await self._replace(running)
+        finally:
+            await self._remove_spare()
+
+    async def _prove(self) -> None:
+        unit = names.spare_unit(self.app.name)
+        name = InstanceName(self.app.name, len(self.rendered.numbers))
+        await asyncio.to_thread(self.store.write_spare, self.spare)
+        began = time.time()
+        await jobs.perform(self.bus, [systemd1.start_unit(unit)], timeout=self.options.timeout)
+        try:
+            await starting.survive_alone(self.bus, self.scope, self.app, unit, name, began)
+        except StartFailed as exc:
+            raise StartFailed(
+                f"{exc.message}; nothing else was touched: all instances run as before",
+                results=exc.results,
+                log=exc.log,
+                hint=exc.hint,
+            ) from exc
+
+    async def _replace(self, running: Sequence[InstanceName]) -> None:
+        done: list[InstanceName] = []
+        for batch in _batches(running, self.options.parallel):
+            began = time.time()
+            units = [name.unit for name in batch]
+            await self.bus.calls([systemd1.reset_failed_unit(unit) for unit in units])
+            await jobs.perform(self.bus, [systemd1.restart_unit(unit) for unit in units], timeout=self.options.timeout)
+            try:
+                await starting.survive(self.bus, self.store, self.scope, self.app, units, began)
+            except StartFailed as exc:
+                await self._roll_back(exc, done, batch)
+            done += batch
+
+    async def _roll_back(self, exc: StartFailed, done: Sequence[InstanceName], batch: Sequence[InstanceName]) -> None:
+        """Put the old settings back for the instances that failed with the new ones, and say how things stand."""
+        before = self.old.app
+        if before is None or self.before is None or before == self.app or not self.options.rollback:
+            said = f"{_list(batch)} failed, {_list(done)} replaced before it, the rest runs as before"
+        else:
+            await self._write(before, self.before)
+            await jobs.perform(self.bus, [systemd1.restart_unit(name.unit) for name in batch])
+            said = f"the old settings are back, {_list(batch)} with them; with the new ones: {_list(done)}"
+        raise StartFailed(f"{exc.message}; {said}", results=exc.results, log=exc.log, hint=exc.hint) from exc
+
+    async def _write(self, app: App, rendered: Rendered) -> None:
+        stored = self.store.get(app.name)
+        if stored.app == app and stored.numbers == rendered.numbers:
+            return
+        with self.store.lock(app.name):
+            self.store.write(app.name, rendered.files, saved=self.old.saved)
+        await self.bus.call(systemd1.reload())
+
+    async def _remove_spare(self) -> None:
+        unit = names.spare_unit(self.app.name)
+        if self.store.has_spare(self.app.name):
+            await jobs.perform(self.bus, [systemd1.stop_unit(unit)])
+            await self.bus.calls([systemd1.reset_failed_unit(unit)])
+            self.store.remove_spare(self.app.name)
+
+
+def _batches(items: Sequence[InstanceName], size: int) -> Iterable[Sequence[InstanceName]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _list(instances: Sequence[InstanceName]) -> str:
+    return ", ".join(map(str, instances)) or "none"

@@ -1,0 +1,116 @@
+"""The socket units of an app that listens through systemd, and what its instances need to share them.
+
+The rules come from experiments with systemd 252 (docs/decisions.md): no start limit and no trigger limit, for either
+takes the socket down with a sibling that crashes; the same ``NonBlocking=`` in all; no restart of a socket under its
+instances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pysup import names
+from pysup.app import App
+from pysup.listen import Listen
+from pysup.unitfile import command_line, quote, section, specifier
+
+Lines = Iterator[tuple[str, str]]
+
+# Waits before a start, by how often the last starts failed in a row: the brake where systemd has no RestartSteps=.
+_PAUSES = "0 0 0 0.2 0.4 0.8 1.6 3.2 6.4 12.8 15"
+_COUNT = (
+    'f="$RUNTIME_DIRECTORY/failures"; '
+    'case "$SERVICE_RESULT" in success) rm -f "$f";; *) '
+    'read -r n 2>/dev/null <"$f" || n=0; [ -n "$(find "$RUNTIME_DIRECTORY/started" -mmin -1 2>/dev/null)" ] || n=0; '
+    'echo $((n+1)) >"$f";; esac'
+)
+_BRAKE = (
+    'read -r n 2>/dev/null <"$RUNTIME_DIRECTORY/failures" || n=0; [ "$n" -le 10 ] || n=10; '
+    'shift "$n"; [ "$1" = 0 ] || sleep "$1"; : >"$RUNTIME_DIRECTORY/started"'
+)
+
+STEPS_SINCE = 254  # RestartSteps=, RestartMaxDelaySec=
+
+
+def brake(app: App, instance: str) -> Lines:
+    """Growing waits between starts that fail one after the other, for a systemd without RestartSteps=."""
+    yield "RuntimeDirectory", f"{names.PREFIX}{app.name}@{instance}"
+    yield "RuntimeDirectoryPreserve", "restart"
+    yield "ExecStartPre", command_line(("/bin/sh", "-c", _BRAKE, "brake", *_PAUSES.split()))
+    yield "ExecStopPost", command_line(("/bin/sh", "-c", _COUNT, "count"))
+
+
+def growing_delay() -> Lines:
+    """The same by systemd itself."""
+    yield "RestartSteps", "8"
+    yield "RestartMaxDelaySec", "15s"
+
+
+def units(app: App, number: int | None = None) -> list[str]:
+    """The socket units that an instance inherits: the shared ones, or with ``spread`` those of its own."""
+    own = number if app.spread else None
+    return [names.socket_unit(app.name, listen.name, own) for listen in app.listen]
+
+
+def all_units(app: App, numbers: tuple[int, ...]) -> list[str]:
+    """Every socket unit of the app."""
+    return [unit for number in (numbers if app.spread else (None,)) for unit in units(app, number)]
+
+
+def files(app: App, numbers: tuple[int, ...]) -> dict[str, str]:
+    """The socket units' texts by their names."""
+    if not app.spread:
+        return {names.socket_unit(app.name, one.name): _socket(app, one, 0) for one in app.listen}
+    return {
+        names.socket_unit(app.name, one.name, number): _socket(app, one, number)
+        for number in numbers
+        for one in app.listen
+    }
+
+
+def _socket(app: App, listen: Listen, number: int) -> str:
+    target = names.target_unit(app.name)
+    unit = [("Description", specifier(f"{app.name}, listening on {listen.address}")), ("PartOf", target)]
+    return section("Unit", unit) + "\n" + section("Socket", _directives(app, listen, number))
+
+
+def _directives(app: App, listen: Listen, number: int) -> Lines:
+    yield "ListenStream", specifier(listen.address)
+    yield "FileDescriptorName", listen.name
+    yield "Service", names.instance_unit(app.name, number)
+    yield "TriggerLimitIntervalSec", "0"
+    if app.spread:
+        yield "ReusePort", "yes"
+    if listen.mode is not None:
+        yield "SocketMode", f"{listen.mode:04o}"
+    for directive, text in (("SocketUser", listen.owner), ("SocketGroup", listen.group)):
+        if text:
+            yield directive, text
+    if listen.backlog is not None:
+        yield "Backlog", str(listen.backlog)
+    if listen.no_delay:
+        yield "NoDelay", "yes"
+    if listen.keep_alive:
+        yield "KeepAlive", "yes"
+    if listen.ipv6_only:
+        yield "BindIPv6Only", "ipv6-only"
+    if listen.address.startswith("/"):
+        yield "RemoveOnStop", "yes"
+
+
+def unit_section(app: App, number: int | None = None) -> Lines:
+    """What ``[Unit]`` of an instance says: it must not start without its descriptors."""
+    for unit in units(app, number):
+        yield "Requires", unit
+        yield "After", unit
+
+
+def service_section(app: App, number: int | None = None) -> Lines:
+    """What ``[Service]`` of an instance says."""
+    for unit in units(app, number):
+        yield "Sockets", unit
+
+
+def environment(app: App) -> str:
+    """What the preload needs to know: which descriptor stands for which address."""
+    return quote("PYSUP_LISTEN=" + " ".join(f"{one.name}={one.address}" for one in app.listen))
