@@ -1,4 +1,4 @@
-"""The journal by the program ``journalctl``: works without the extension, some five times slower.
+"""The journal by the program ``journalctl``: works without the extension, several times slower.
 
 It follows when journald calls, which is up to 250 ms after a line was written, and then has to read.
 """
@@ -110,7 +110,7 @@ class _Bell:
                 said = os.read(self._fd, _CHUNK)
             except BlockingIOError:
                 return has_rung
-            if not said and not has_rung and self._is_new:
+            if not said and self._is_new:
                 raise _failure(self._errors)
             has_rung = True
             self._is_new = False

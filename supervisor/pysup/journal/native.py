@@ -96,8 +96,8 @@ class NativeLive:
     journald calls (inotify) up to 250 ms after it wrote, so ``interval`` asks for a look every 20 ms; a look that
     finds nothing costs microseconds. But a look may fall between the two steps in which journald makes an entry
     visible, or between two files while both are written: libsystemd then passes the entry over, for good or until
-    the next one. So after a call, at most once a second, we go back to an entry that has been settled for a second and
-    take what was not seen: `Seen` tells which.
+    the next one. So after a call we go back to an entry that has been settled for a second and take what was
+    not seen: `Seen` tells which.
     """
 
     interval = 0.02

@@ -77,9 +77,9 @@ class Tail:
         if after is not None and (self._base is None or realtime(after) >= realtime(self._base)):
             self._base = after
             self._seen[identity(after)] = 1
+        self._history = self._everything() if query.lines is None or after is not None else self._last_lines()
         self._live = reader.live(self._base, self._seen)
         self.interval = self._live.interval
-        self._history = self._everything() if query.lines is None or after is not None else self._last_lines()
 
     def fileno(self) -> int:
         """Readable when something may have come."""
