@@ -1,0 +1,3 @@
+"use strict";
+
+require("node:http").createServer(require("./answer.cjs")).listen(process.env.PORT);
