@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -88,9 +89,11 @@ async def follow(question: Query) -> AsyncIterator[Entry]:
     try:
         while True:
             ready.clear()
-            for entry in tail.available():
-                yield entry
-            await ready.wait()
+            while entries := tail.available():
+                for entry in entries:
+                    yield entry
+            with contextlib.suppress(TimeoutError):  # journald tells of new lines late
+                await asyncio.wait_for(ready.wait(), tail.interval)
     finally:
         loop.remove_reader(tail.fileno())
         tail.close()

@@ -103,11 +103,11 @@ class Operator:
 
     async def reload(self, app: App, options: ReloadOptions) -> None:
         """Replace the running instances of an app; start it if there are none."""
-        old = self.store.get(app.name)
+        old = self.store.find(app.name)
         units = await self.bus.converse(states.loaded(status.patterns([app.name])))
         up = {unit for unit, state in units.items() if state.active_state is ActiveState.ACTIVE}
         running = [name for name in map(names.parse_instance, sorted(up)) if name]
-        if not running or (old.app and old.app.listen != app.listen):
+        if old is None or not running or (old.app and old.app.listen != app.listen):
             begun = await self.converge(app, restart=True, force=True)
             await self.finish([begun], wait=True, timeout=options.timeout)
             return

@@ -31,6 +31,7 @@ ROWS = (
     Row("start", "start:start", "Start a script, a program, a command line, or an app that is known.", LIFE),
     Row("stop", "life:stop", "Stop apps or instances; they stay known.", LIFE),
     Row("restart", "life:restart", "Stop and start; what does not run is started.", LIFE),
+    Row("reload", "reload:reload", "Replace instances one by one, without losing a connection.", LIFE),
     Row("scale", "scale:scale", "Change how many instances an app has.", LIFE),
     Row("delete", "life:delete", "Stop apps and forget them.", LIFE),
     Row("signal", "signal:signal", "Send a signal to instances.", LIFE),

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from pysup.cli import instances, output
 from pysup.cli.options import Scopes, Targets, Wait, WaitTimeout, manager, seconds
+from pysup.reload import ReloadOptions
 
 
 def stop(targets: Targets, scope: Scopes = None, wait: Wait = True, wait_timeout: WaitTimeout = None) -> None:
@@ -22,7 +27,13 @@ def stop(targets: Targets, scope: Scopes = None, wait: Wait = True, wait_timeout
         instances.show(apps.stop(targets, wait=wait, timeout=timeout))
 
 
-def restart(targets: Targets, scope: Scopes = None, wait: Wait = True, wait_timeout: WaitTimeout = None) -> None:
+def restart(
+    targets: Targets,
+    scope: Scopes = None,
+    rolling: Annotated[bool, typer.Option("--rolling", help="One by one, without a gap: as pysup reload.")] = False,
+    wait: Wait = True,
+    wait_timeout: WaitTimeout = None,
+) -> None:
     """Stop and start apps or instances; what does not run is started.
 
     Returns when every instance is ready, or has survived half a second; if one does not, the exit code is 1.
@@ -34,7 +45,10 @@ def restart(targets: Targets, scope: Scopes = None, wait: Wait = True, wait_time
     """
     timeout = seconds(wait_timeout, "--wait-timeout")
     with manager(scope) as apps:
-        instances.show(apps.restart(targets, wait=wait, timeout=timeout))
+        if rolling:
+            instances.show(apps.reload(targets, options=ReloadOptions(timeout=timeout)))
+        else:
+            instances.show(apps.restart(targets, wait=wait, timeout=timeout))
 
 
 def delete(targets: Targets, scope: Scopes = None, wait_timeout: WaitTimeout = None) -> None:

@@ -213,6 +213,9 @@ class Request:
     force: Annotated[
         bool, typer.Option("--force", "-f", help="Replace the app if it runs with other settings; restart it if not.")
     ] = False
+    rolling: Annotated[
+        bool, typer.Option("--rolling", help="Replace what runs one by one, without a gap, as pysup reload does.")
+    ] = False
     wait: Wait = True
     wait_timeout: WaitTimeout = None
 

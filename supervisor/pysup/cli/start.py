@@ -15,6 +15,7 @@ from pysup.cli.frame import WithArguments
 from pysup.cli.options import chosen_scope, seconds
 from pysup.cli.request import Request, takes_request
 from pysup.errors import EnvironmentProblem, NotFound, PysupError, SpecError
+from pysup.reload import ReloadOptions
 from pysup.selector import Known
 from pysup.store import Store
 from pysup.sync import Manager
@@ -63,7 +64,10 @@ def _start(request: Request) -> int | None:
             if goal.note:
                 output.note(f"{goal.selector}: {goal.note}")
             try:
-                _begin(manager, goal, wait=request.wait, timeout=timeout, force=request.force)
+                if request.rolling:
+                    manager.reload(goal.app or goal.selector, options=ReloadOptions(timeout=timeout))
+                else:
+                    _begin(manager, goal, wait=request.wait, timeout=timeout, force=request.force)
             except EnvironmentProblem:
                 raise  # the others would meet it, too
             except PysupError as exc:

@@ -1,0 +1,44 @@
+"""``pysup reload``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pysup.cli import instances
+from pysup.cli.options import Scopes, Targets, WaitTimeout, manager, seconds
+from pysup.errors import SpecError
+
+
+def reload(
+    targets: Targets,
+    scope: Scopes = None,
+    parallel: Annotated[int, typer.Option("--parallel", metavar="N", help="Replace N at a time.")] = 1,
+    surge: Annotated[
+        bool, typer.Option("--surge/--no-surge", help="Have a spare instance prove the new version first, as is usual.")
+    ] = True,
+    rollback: Annotated[
+        bool, typer.Option("--rollback/--no-rollback", help="Put old settings back if new ones fail, as is usual.")
+    ] = True,
+    wait_timeout: WaitTimeout = None,
+) -> None:
+    """Replace running instances by new ones, of the code as it is now, without losing a connection.
+
+    Where instances share their sockets (--listen) or have ports of their own (--port), a spare one with the new version
+    must come up first: if it does not, nothing else is touched and the exit code is 1. Then instances are replaced one
+    after the other, each once the one before it is ready. To change settings on the way: pysup start APP --rolling.
+
+    Examples:
+      pysup reload web
+      pysup reload web --parallel 2
+      pysup start web --memory-max 1G --rolling
+    """
+    if parallel < 1:
+        raise SpecError(f"--parallel is {parallel}", hint="It must be 1 or more.")
+    from pysup.reload import ReloadOptions
+
+    timeout = seconds(wait_timeout, "--wait-timeout")
+    options = ReloadOptions(parallel=parallel, surge=surge, rollback=rollback, timeout=timeout)
+    with manager(scope) as apps:
+        instances.show(apps.reload(targets, options=options))

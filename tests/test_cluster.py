@@ -1,0 +1,259 @@
+"""Sockets that systemd holds for an app, and reloads that lose no connection: on a real systemd, under load."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import apps
+import hammer
+import programs
+from pysup.app import App, Ready, ReadyWhen
+from pysup.errors import Conflict, SpecError, StartFailed
+from pysup.events import Restarting
+from pysup.listen import Listen, parse
+from pysup.reload import ReloadOptions
+from pysup.sync import Manager
+from pysup.unit import AppStatus, Scope
+
+# Answers with its VERSION (what a file holds, or its first argument) from the socket that it inherits. The socket does
+# not block, and siblings take from it, too: who is woken may find nothing there. SIGTERM lets it finish what is begun.
+SHARED = """
+import os, select, signal, sys
+from pysup import daemon
+version = open(sys.argv[1]).read() if os.path.exists(sys.argv[1]) else sys.argv[1]
+if version == "crash":
+    sys.exit("version crash cannot start")
+(sock, *_) = daemon.listen_sockets()
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+if version != "mute":
+    daemon.notify_ready()
+while True:
+    select.select([sock], [], [])
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        connection, _ = sock.accept()
+        connection.setblocking(True)
+        connection.recv(65536)
+        body = f"{version} {os.getpid()}".encode()
+        head = b"HTTP/1.1 200 OK\\r\\nConnection: close\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(body)
+        connection.sendall(head + body)
+        connection.close()
+    except BlockingIOError:
+        pass
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+"""
+
+NOTIFY = Ready(when=ReadyWhen.NOTIFY, timeout=5)
+
+
+@pytest.fixture
+def manager(scope: Scope) -> Iterator[Manager]:
+    """A manager of each scope; what a test started in it is deleted after."""
+    with Manager(scope) as made:
+        yield made
+        made.delete("all")
+
+
+def server(version: str, port: int, **fields: object) -> App:
+    """Two instances of a server on a shared socket."""
+    usual = {"instances": 2, "listen": (Listen(address=f"127.0.0.1:{port}", name="http"),), "ready": NOTIFY}
+    return apps.app(command=(sys.executable, "-c", SHARED, version), **usual | fields)
+
+
+def pids(status: AppStatus) -> set[int]:
+    """The main processes of an app."""
+    return {one.pid for one in status.instances}
+
+
+def test_instances_share_the_socket_that_systemd_holds(manager: Manager) -> None:
+    """Each answers, and the port is the app's as long as it is started."""
+    port = programs.free_port()
+    status = manager.start(server("one", port))
+    with hammer.load(port) as tally:
+        tally.wait_for(300)
+    assert tally.failures == []
+    assert set(tally.answers) <= {f"one {pid}" for pid in pids(status)}
+
+
+def test_ten_reloads_under_load_lose_no_request(manager: Manager) -> None:
+    """Nor does one of them wait long."""
+    port = programs.free_port()
+    before = manager.start(server("one", port))
+    with hammer.load(port, clients=16) as tally:
+        for _ in range(10):
+            tally.wait_for(20)
+            (after,) = manager.reload("web")
+        tally.wait_for(100)
+    assert tally.failures == []
+    assert tally.slowest < 1
+    assert not pids(before) & pids(after)
+
+
+def test_a_reload_takes_changed_code_and_changed_settings(manager: Manager, tmp_path: Path) -> None:
+    """The file on disk as it is now; and a new spec, when one is given."""
+    port, version = programs.free_port(), tmp_path / "version"
+    tmp_path.chmod(0o755)
+    version.write_text("old")
+    app = server(str(version), port)
+    manager.start(app)
+    with hammer.load(port) as tally:
+        version.write_text("new")
+        manager.reload("web")
+        after = manager.reload(replace(app, command=(*app.command[:-1], "changed")))[0]
+        tally.wait_for(50, answer=f"changed {after.instances[0].pid}")
+    assert tally.failures == []
+    assert {answer.split()[0] for answer in tally.answers} >= {"new", "changed"}
+
+
+@pytest.mark.parametrize("broken", ["crash", "mute"])
+def test_a_broken_version_touches_nothing(manager: Manager, broken: str) -> None:
+    """One that ends at once, and one that is never ready: same processes, no request lost, and the reason is told."""
+    port = programs.free_port()
+    app = server("one", port)
+    before = manager.start(app)
+    with hammer.load(port) as tally:
+        with pytest.raises(StartFailed, match="nothing else was touched") as caught:
+            manager.reload(replace(app, command=(*app.command[:-1], broken), ready=replace(NOTIFY, timeout=2)))
+        tally.wait_for(50)
+    after = manager.get("web")
+    assert (pids(after), after.spec) == (pids(before), app)
+    assert tally.failures == []
+    if broken == "crash":
+        assert caught.value.log == ("version crash cannot start",)
+
+
+def test_a_version_that_fails_later_stops_the_reload_and_puts_the_settings_back(manager: Manager) -> None:
+    """Without a spare, the first instance is the proof; it gets the old settings again."""
+    port = programs.free_port()
+    app = server("one", port)
+    before = manager.start(app)
+    with hammer.load(port) as tally:
+        with pytest.raises(StartFailed, match="old settings are back"):
+            manager.reload(
+                replace(app, command=(*app.command[:-1], "crash")), options=ReloadOptions(surge=False, rollback=True)
+            )
+        tally.wait_for(50)
+    after = manager.get("web")
+    assert after.spec == app
+    assert all(one.is_up for one in after.instances)
+    assert after.instances[1].pid == before.instances[1].pid
+    assert tally.failures == []
+
+
+def test_scaling_under_load_loses_nothing(manager: Manager) -> None:
+    """2 to 6 to 1."""
+    port = programs.free_port()
+    manager.start(server("one", port))
+    with hammer.load(port) as tally:
+        for count in (6, 1, 2):
+            manager.scale("web", count)
+            tally.wait_for(50)
+    assert tally.failures == []
+
+
+def test_a_stopped_app_is_not_started_by_the_next_connection(manager: Manager) -> None:
+    """Its socket is closed with it, also when its instances are stopped one by one."""
+    port = programs.free_port()
+    manager.start(server("one", port))
+    for selectors in ("web", ["web@0", "web@1"]):
+        manager.start("web")
+        manager.stop(selectors)
+        with hammer.load(port, clients=1) as tally:
+            tally.wait_for(3)
+        assert not tally.answers
+        assert not any(one.is_up for one in manager.list()[0].instances)
+
+
+def test_a_crash_looping_sibling_is_braked_and_takes_no_socket_down(manager: Manager) -> None:
+    """It is started more and more seldom, and reported; the other one answers all the time."""
+    port = programs.free_port()
+    app = server("one", port, instances=1)
+    manager.start(app)
+    with hammer.load(port) as tally:
+        # A sibling on the very socket: an instance of the same app, made to fail by a drop-in of its own.
+        folder = manager._store.runtime / "pysup-web@1.service.d"
+        folder.mkdir()
+        (folder / "override.conf").write_text("[Service]\nType=exec\nExecStart=\nExecStart=/bin/false\n")
+        manager.scale("web", 2, wait=False)
+        began, restarts = time.monotonic(), 0
+        with manager.watch("web") as events:
+            for event in events:
+                restarts += isinstance(event, Restarting)
+                if restarts >= 9:
+                    break
+        took = time.monotonic() - began
+        tally.wait_for(50)
+        state = manager.get("web").instances[1]
+        manager.stop("web@1")
+        (folder / "override.conf").unlink()
+        folder.rmdir()
+    assert tally.failures == []
+    assert took > 4
+    assert not state.is_up
+
+
+def test_each_instance_has_a_socket_of_its_own_when_spread(manager: Manager) -> None:
+    """The kernel deals the connections out."""
+    port = programs.free_port()
+    status = manager.start(server("one", port, spread=True))
+    with hammer.load(port) as tally:
+        tally.wait_for(1000)
+    assert tally.failures == []
+    shares = [tally.answers[f"one {pid}"] / tally.requests for pid in pids(status)]
+    assert min(shares) > 0.3
+
+
+def test_a_unix_socket_has_the_mode_that_was_asked_for(manager: Manager, tmp_path: Path) -> None:
+    """And goes away with the app."""
+    path = tmp_path / "web.sock"
+    listen = parse(f"{path},mode=0600")
+    manager.start(server("one", 80, listen=(listen,)))
+    assert path.stat().st_mode & 0o777 == 0o600
+    with hammer.load(str(path)) as tally:
+        tally.wait_for(20)
+    assert tally.failures == []
+    manager.stop("web")
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["http", "70000", "1.2.3.4", "a.sock", "/x,mode=9", "8080,what=1", "8080,mode=0600", "a b=8080"]
+)
+def test_what_is_no_address_is_refused(text: str) -> None:
+    """With the forms that there are."""
+    with pytest.raises(SpecError):
+        parse(text)
+
+
+def test_a_second_reload_at_the_same_time_is_refused(manager: Manager) -> None:
+    """It says that one is under way."""
+    port = programs.free_port()
+    manager.start(server("one", port))
+    with manager._store.claim("web", "reload"), pytest.raises(Conflict, match="reload"):
+        manager.reload("web")
+
+
+def test_what_a_killed_reload_left_is_finished_by_the_next(manager: Manager) -> None:
+    """The spare of the first goes, and all instances are new."""
+    port = programs.free_port()
+    before = manager.start(server("one", port))
+    script = (
+        "import os, signal, sys; from pysup import starting; from pysup.sync import Manager\n"
+        "from pysup.unit import Scope\n"
+        "starting.survive_alone = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Manager(Scope(sys.argv[1])).reload('web')"
+    )
+    done = subprocess.run([sys.executable, "-c", script, manager.scope.value], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert manager._store.has_spare("web")
+    (after,) = manager.reload("web")
+    assert not manager._store.has_spare("web")
+    assert not pids(before) & pids(after)
