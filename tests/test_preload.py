@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import hammer
-from node_apps import PRELOAD, Client, Manager, Node, certificate, installed, listening, port_of, program
+from activated import Client, Manager, listening, port_of
+from node_apps import PRELOAD, Node, certificate, installed, program
 
 ANSWER = "c => c.end(String(process.pid))"
 

@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import stat
 from collections.abc import Callable
+from typing import Any
 
 __all__ = [
     "listen_sockets",
@@ -31,6 +33,26 @@ __all__ = [
     "watchdog",
 ]
 
+
+class _Shared(socket.socket):
+    """A socket whose accept() waits although the descriptor does not.
+
+    Whether it does is a flag of the one open file that all instances share. systemd sets it for all (NonBlocking=yes),
+    so that an instance that lost the race for a connection is not caught in accept(); Python does not ask for it.
+    """
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        while True:
+            try:
+                return super().accept()
+            except BlockingIOError:
+                if self.gettimeout() is not None:  # its user has asked not to wait
+                    raise
+            poll = select.poll()
+            poll.register(self, select.POLLIN)
+            poll.poll()
+
+
 _FIRST = 3  # SD_LISTEN_FDS_START: descriptors come behind stdin, stdout and stderr
 
 
@@ -39,6 +61,9 @@ def listen_sockets(name: str | None = None, *, unset_environment: bool = False) 
 
     Each call duplicates the descriptors, so what one has returned may be closed, and asked for again. Neither these nor
     the inherited ones pass to programs that this one executes. Descriptors that are no sockets are left out.
+
+    accept() waits, as usual, unless you call ``setblocking(False)``. Do not call ``setblocking(True)``: it would be for
+    all instances. With select or asyncio be ready for an accept() that finds nothing: another instance was faster.
 
     With *unset_environment* nobody finds them again, neither this process nor its children. (Children that check
     ``LISTEN_PID``, as this function does, never find their parent's.)
@@ -50,7 +75,7 @@ def listen_sockets(name: str | None = None, *, unset_environment: bool = False) 
     for fd, _ in found:
         os.set_inheritable(fd, False)
     wanted = [fd for fd, its_name in found if name in (None, its_name) and stat.S_ISSOCK(os.fstat(fd).st_mode)]
-    return [socket.socket(fileno=os.dup(fd)) for fd in wanted]
+    return [_Shared(fileno=os.dup(fd)) for fd in wanted]
 
 
 def notify(*lines: str) -> bool:
