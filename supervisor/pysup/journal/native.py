@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from systemd import _reader
 
@@ -63,7 +63,7 @@ class NativeReader:
             joiner = Joiner()
             # What the journal has nowhere need not be asked of each entry; and a field that is not there costs most.
             has_pieces = b"line-max" in journal.query_unique("_LINE_BREAK")
-            asked = [(f, values) for f, values in suspects.items() if not values.isdisjoint(journal.query_unique(f))]
+            asked = [(field, values) for field, values in suspects.items() if self._has(field, values)]
             seek(journal, since)
             while journal._next():
                 if until is not None and journal._get_realtime() > until:
@@ -78,6 +78,13 @@ class NativeReader:
                 else:
                     yield get("MESSAGE")
             yield from (line.data("MESSAGE") for line in joiner.overdue(0))
+
+    def _has(self, field: str, values: Iterable[bytes]) -> bool:
+        """Whether any of our entries has one of these values; the journal's indexes tell without reading them all."""
+        more = tuple(f"{field}={value.decode()}" for value in values)
+        with NativeReader([(*group, *more) for group in self._groups]).open() as journal:
+            seek(journal, None)
+            return bool(journal._next())
 
     def base(self) -> str | None:
         """See `Reader.base`."""
