@@ -98,7 +98,8 @@ def test_a_new_app_is_written_and_started_without_a_reload() -> None:
     """systemd reads files that it never knew by itself."""
     steps = plan.converge(apps.app(instances=2), (0, 1), None, {})
     assert (steps.write, steps.reload) == (True, False)
-    assert steps.start == ("pysup-web.target", "pysup-web@0.service", "pysup-web@1.service")
+    assert steps.start == ("pysup-web.target",)
+    assert steps.begun == ("pysup-web@0.service", "pysup-web@1.service")
 
 
 def test_what_runs_as_wanted_is_left_alone() -> None:

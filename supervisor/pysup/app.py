@@ -185,7 +185,7 @@ class App:
     group: str = ""
 
     restart: Restart = Restart.ALWAYS
-    restart_delay: float = 0.1
+    restart_delay: float = 0.0
     restart_limit: int = 16
     restart_window: float = 60.0
     stop_exit_codes: tuple[int, ...] = ()

@@ -11,6 +11,9 @@ from pysup.bus.call import Call, Signal, check
 from pysup.bus.connection import Bus
 from pysup.errors import BusError, BusLost, JobTimeout
 
+# systemd asks the bus for a match for each job of a client's, and dbus-daemon gives one connection 512.
+AT_ONCE = 200
+
 
 async def enqueue(bus: Bus, calls: Sequence[Call]) -> list[str]:
     """Have jobs made; their paths. Raises what the first refused one was answered with."""
@@ -28,10 +31,10 @@ async def perform(bus: Bus, calls: Sequence[Call], *, timeout: float | None = No
     await bus.match(systemd1.manager_rule())
     await bus.match(systemd1.owner_rule())
     with bus.listening(ended.hear):
-        paths = set(await enqueue(bus, calls))
         try:
             async with asyncio.timeout(timeout):
-                await ended.wait_for(bus, paths)
+                for start in range(0, len(calls), AT_ONCE):
+                    await ended.wait_for(bus, set(await enqueue(bus, calls[start : start + AT_ONCE])))
         except TimeoutError:
             units = ", ".join(sorted(str(call.args[0]) for call in calls))
             raise JobTimeout(

@@ -102,7 +102,8 @@ class Manager:
             notes += await starting.check_features(bus, what, self.scope)
             begun = await operator.converge(what, restart=force, force=force)
             await operator.finish([begun], wait=wait, timeout=timeout)
-            return replace(await self.get(what.name), notes=notes)
+            found = await self.get(what.name) if wait else (await self.list(what.name))[0]
+            return replace(found, notes=notes)
         return await self._begin(what, wait=wait, timeout=timeout, restart=False)
 
     async def restart(self, selectors: Selectors, *, wait: bool = True, timeout: float | None = None) -> AppList:

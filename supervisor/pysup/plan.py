@@ -18,7 +18,11 @@ _IDLE = (ActiveState.INACTIVE, ActiveState.FAILED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Steps in their order. ``start`` are instances that do not run yet, and the target that wants them all."""
+    """Steps in their order. ``start`` is the target that wants all instances, or just some of them.
+
+    ``begun`` are the instances that will have been started anew. One job for the target starts any number of them: with
+    one for each, systemd asks the bus for more than it gives to one connection (seen at 1,000).
+    """
 
     write: bool
     reload: bool
@@ -26,11 +30,7 @@ class Plan:
     reset: tuple[str, ...]
     restart: tuple[str, ...]
     start: tuple[str, ...]
-
-    @property
-    def begun(self) -> tuple[str, ...]:
-        """The instances that will have been started anew."""
-        return tuple(unit for unit in (*self.restart, *self.start) if names.parse_instance(unit))
+    begun: tuple[str, ...]
 
 
 def begin(app: App, found: Stored | None, units: Mapping[str, UnitState], *, force: bool) -> None:
@@ -67,7 +67,8 @@ def converge(
         stop=_in_order(running - wanted),
         reset=_in_order({unit for unit in known if unit not in running or restart}),
         restart=_in_order(running & wanted) if restart else (),
-        start=(names.target_unit(app.name), *_in_order(wanted - running)),
+        start=(names.target_unit(app.name),),
+        begun=_in_order(wanted if restart else wanted - running),
     )
 
 
@@ -88,7 +89,10 @@ def narrow(steps: Plan, only: Chosen) -> Plan:
     def kept(of: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(unit for unit in of if unit in units)
 
-    return replace(steps, stop=(), reset=kept(steps.reset), restart=kept(steps.restart), start=kept(steps.start))
+    begun = kept(steps.begun)
+    restart = kept(steps.restart)
+    start = tuple(unit for unit in begun if unit not in restart)
+    return replace(steps, stop=(), reset=kept(steps.reset), restart=restart, start=start, begun=begun)
 
 
 def _is_of(app: str, unit: str) -> bool:

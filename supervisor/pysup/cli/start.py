@@ -72,7 +72,10 @@ def _start(request: Request) -> int | None:
                 raise  # the others would meet it, too
             except PysupError as exc:
                 failed.append(exc)
-        _show(manager, goals)
+        if request.wait:
+            _show(manager, goals)
+        else:
+            output.echo(f"Starting {', '.join(goal.selector for goal in goals)}.")
     return _report(failed)
 
 

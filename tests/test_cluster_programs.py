@@ -1,0 +1,94 @@
+"""Programs as they are, started by pysup on a socket that systemd holds: reloads under load lose no request."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import apps
+import hammer
+import node_apps
+import programs
+from pysup import parse
+from pysup.app import App
+from pysup.listen import Listen
+from pysup.sync import Manager
+
+TESTS = str(Path(__file__).parent)
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture
+def manager() -> Iterator[Manager]:
+    """The machine's; what a test started in it is deleted after."""
+    with Manager() as made:
+        yield made
+        made.delete("all")
+
+
+def listening(port: int, command: tuple[str, ...], **fields: object) -> App:
+    """Two instances that share a port."""
+    return apps.app(command=command, instances=2, listen=(Listen(address=str(port)),), **fields)
+
+
+def node(program: str, port: int) -> App:
+    """A Node program that knows PORT only; it is ready once it listens, which the preload tells."""
+    command = (shutil.which("node") or "node", str(node_apps.program(program)))
+    return listening(port, command, env={"PORT": str(port)}, ready=parse.ready("notify", timeout=20))
+
+
+def gunicorn(port: int) -> App:
+    """gunicorn finds its sockets, and tells when it is ready, by itself."""
+    command = (str(BIN / "gunicorn"), "--chdir", TESTS, "--workers", "1", "web_programs:wsgi")
+    return listening(port, command, ready=parse.ready("notify", timeout=20))
+
+
+def uvicorn(port: int) -> App:
+    """uvicorn is given --fd 3."""
+    return listening(port, (str(BIN / "uvicorn"), "--app-dir", TESTS, "web_programs:asgi"), ready=parse.ready("2s"))
+
+
+@pytest.mark.systemd
+@pytest.mark.parametrize("keep_alive", [False, True])
+@pytest.mark.parametrize("kind", ["http.cjs", "esm.mjs", "gunicorn"])
+def test_reloads_of_programs_as_they_are_lose_no_request(manager: Manager, kind: str, keep_alive: bool) -> None:
+    """With a new connection for each request, and with connections that are kept."""
+    port = programs.free_port()
+    before = manager.start(gunicorn(port) if kind == "gunicorn" else node(kind, port))
+    with hammer.load(port, clients=16, keep_alive=keep_alive) as tally:
+        for _ in range(3):
+            tally.wait_for(50)
+            (after,) = manager.reload("web")
+        tally.wait_for(200)
+    assert tally.failures == []
+    assert tally.slowest < 2
+    assert not {one.pid for one in before.instances} & {one.pid for one in after.instances}
+
+
+@pytest.mark.systemd
+def test_kill_9_of_an_instance_costs_only_what_it_was_answering(manager: Manager) -> None:
+    """No connection is refused, and the other instance goes on."""
+    port = programs.free_port()
+    manager.start(node("http.cjs", port))
+    with hammer.load(port, clients=16) as tally:
+        for number in (0, 1, 0, 1):
+            tally.wait_for(100)
+            manager.send_signal(f"web@{number}", "KILL")
+        tally.wait_for(200)
+    assert not [failure for failure in tally.failures if "Refused" in failure]
+    assert len(tally.failures) <= 4 * 16
+
+
+@pytest.mark.systemd
+def test_uvicorn_is_given_its_descriptor(manager: Manager) -> None:
+    """It serves the shared socket; what it loses at a reload is told in docs/sockets.md."""
+    port = programs.free_port()
+    status = manager.start(uvicorn(port))
+    with hammer.load(port) as tally:
+        tally.wait_for(200)
+    assert tally.failures == []
+    assert set(tally.answers) <= {str(one.pid) for one in status.instances}
