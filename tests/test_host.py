@@ -275,3 +275,15 @@ def test_bus_and_directories_are_those_of_the_manager(scope: Scope, monkeypatch:
     assert str(ground.runtime_dir(scope)) in paths
     assert str(ground.saved_dir(scope)) in paths
     assert not [check for check in doctor.checks(scope) if check.status is Status.FAIL]
+
+
+def test_journalds_own_limit_for_users_is_told_until_it_is_lifted(tmp_path: Path) -> None:
+    """Units of a user's cannot lift it; a drop-in for the user's manager can."""
+    root = build(tmp_path, *HEALTHY)
+    found = examine(root, scope=Scope.USER)["journal rate"]
+    assert found.status is Status.INFO
+    assert "LogRateLimitBurst" in found.remedy
+    drop_in = tmp_path / "etc/systemd/system/user@.service.d/pysup.conf"
+    drop_in.parent.mkdir(parents=True)
+    drop_in.write_text("[Service]\nLogRateLimitBurst=4294967295\n")
+    assert examine(root, scope=Scope.USER)["journal rate"].status is Status.OK
