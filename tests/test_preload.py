@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import socket
 import ssl
 import subprocess
 import textwrap
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -273,7 +275,9 @@ def test_requests_in_flight_are_answered(number: int) -> None:
             slow.ask("/400")
             assert fresh.ask().answer() == ("keep-alive", str(node.pid))
             node.stop(number)
-            assert fresh.ask().answer() == ("close", str(node.pid))
+            answers = iter(lambda: fresh.ask().answer()[0], "close")  # the signal takes its time
+            assert set(answers) <= {"keep-alive"}
+            assert fresh.is_ended()
             with Client(port) as late:
                 late.ask()
                 assert slow.answer() == ("close", str(node.pid))
@@ -434,11 +438,11 @@ def test_http2_streams_that_are_on_their_way_are_answered() -> None:
         for (let i = 0; i < 20; i++) ask()
     """
     with listening() as sock, ExitStack() as stack:
-        servers = [stack.enter_context(Node(program("http2.cjs"), sockets={"web": sock}))]
+        servers = [stack.enter_context(_ready(program("http2.cjs"), sock))]
         client = stack.enter_context(Node(*script(text), str(port_of(sock))))
         for _ in range(4):
             assert {client.line() for _ in range(3)} == {"on"}
-            servers.append(stack.enter_context(Node(program("http2.cjs"), sockets={"web": sock})))
+            servers.append(stack.enter_context(_ready(program("http2.cjs"), sock)))
             old = servers.pop(0)
             old.stop()
             assert old.ended() == 0
@@ -456,15 +460,11 @@ def test_one_after_the_other_is_replaced_without_a_failed_request(name: str, kee
     tls = ssl.create_default_context(cafile=env["CERT"]) if env else None
     file = installed(name)
     with listening() as sock, ExitStack() as stack:
-        running = [stack.enter_context(Node(file, sockets={"web": sock}, **env)) for _ in range(2)]
+        running = [stack.enter_context(_ready(file, sock, **env)) for _ in range(2)]
         with hammer.load(port_of(sock), keep_alive=keep_alive, tls=tls) as tally:
             for _ in range(4):
                 tally.wait_for(50)
-                with Manager(tmp_path) as manager:
-                    new = Node(file, sockets={"web": sock}, NOTIFY_SOCKET=manager.address, **env)
-                    running.append(stack.enter_context(new))
-                    assert manager.next() == "READY=1"
-                (tmp_path / "notify").unlink()
+                running.append(stack.enter_context(_ready(file, sock, **env)))
                 old = running.pop(0)
                 old.stop()
                 assert old.ended() == 0
@@ -572,6 +572,14 @@ def _systemctl(*arguments: str, check: bool = True) -> int:
 
 def _property(number: int, name: str) -> str:
     return subprocess.check_output(["systemctl", "show", "--value", "-p", name, f"preload@{number}"], text=True).strip()
+
+
+def _ready(file: Path, sock: socket.socket, **env: str) -> Node:
+    """A program that has said that it is ready."""
+    with TemporaryDirectory() as directory, Manager(Path(directory)) as manager:
+        node = Node(file, sockets={"web": sock}, NOTIFY_SOCKET=manager.address, **env)
+        assert manager.next() == "READY=1"
+    return node
 
 
 def _pid_behind(port: int, *, http: bool = False) -> int:
