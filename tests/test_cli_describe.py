@@ -97,7 +97,7 @@ def test_hands_of_others_are_seen(pysup: Command, scope: Scope) -> None:
     with started("sleep 1000", "-n", "web"):
         store = local.store(scope)
         template = store.runtime / "pysup-web@.service"
-        template.write_text(template.read_text().replace("RestartSec=100ms", "RestartSec=5s"))
+        template.write_text(template.read_text().replace("[Service]\n", "[Service]\nTimeoutAbortSec=7s\n"))
         added = store.runtime / "pysup-web@.service.d" / "override.conf"
         added.parent.mkdir()
         added.write_text("[Service]\nNice=5\n")

@@ -68,7 +68,7 @@ def test_hands_of_others(pysup: Command, scope: Scope) -> None:
     store = local.store(scope)
     with started("sleep 1000", "-n", "web"):
         template = store.runtime / "pysup-web@.service"
-        template.write_text(template.read_text().replace("RestartSec=100ms", "RestartSec=5s\nRestartMode=direct"))
+        template.write_text(template.read_text().replace("[Service]\n", "[Service]\nRestartMode=direct\n"))
         added = store.runtime / "pysup-web@.service.d" / "override.conf"
         added.parent.mkdir()
         added.write_text("[Service]\nOpenFile=/etc/hostname\n")
