@@ -10,16 +10,17 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, overload
 
-from pysup import check, journal, local, logs, preflight, selector, starting, status
+from pysup import check, journal, local, logs, preflight, selector, status
 from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.connection import Bus, Connection
+from pysup.converge import Workshop
 from pysup.errors import Conflict, PysupError
 from pysup.host import ground
 from pysup.journal import Entry
 from pysup.logs import LogOptions
 from pysup.names import InstanceName
-from pysup.operate import Operator, Workshop
+from pysup.operate import Operator
 from pysup.reload import USUAL, ReloadOptions
 from pysup.render import Machine
 from pysup.selector import Chosen
@@ -92,18 +93,19 @@ class Manager:
         """Start an app, or apps and instances that are known; what runs already is left alone.
 
         Returns when every instance is ready (or has survived half a second, where systemd cannot tell); with *wait*
-        False as soon as systemd has the jobs. Raises StartFailed with the last log lines, JobTimeout after *timeout*
-        seconds, SpecError, and Conflict if an app of that name runs with other settings; *force* replaces it.
+        False as soon as systemd has the jobs, and says nothing of instances yet. Raises StartFailed with the last log
+        lines, JobTimeout after *timeout* seconds, SpecError, and Conflict if an app of that name runs with other
+        settings; *force* replaces it.
         """
         if isinstance(what, App):
             preflight.check(what, self.scope)
             bus, operator = await self._reached(), await self._operator()
-            notes = await starting.check_dependencies(bus, what)
-            notes += await starting.check_features(bus, what, self.scope)
+            notes = await bus.converse(preflight.ask(what, self.scope))
             begun = await operator.converge(what, restart=force, force=force)
             await operator.finish([begun], wait=wait, timeout=timeout)
-            found = await self.get(what.name) if wait else (await self.list(what.name))[0]
-            return replace(found, notes=notes)
+            if wait:
+                return replace(await self.get(what.name), notes=notes)
+            return replace(status.assemble(self._store.get(what.name), {}, self.scope), notes=notes)
         return await self._begin(what, wait=wait, timeout=timeout, restart=False)
 
     async def restart(self, selectors: Selectors, *, wait: bool = True, timeout: float | None = None) -> AppList:

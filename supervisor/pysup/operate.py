@@ -6,56 +6,20 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 
-from pysup import jobs, local, names, plan, starting, states, status
+from pysup import jobs, names, starting, states, status
 from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.call import NO_SUCH_UNIT, Call
 from pysup.bus.connection import Bus
+from pysup.converge import Decision, Workshop, decide, listening
 from pysup.errors import BusError
-from pysup.host import features
-from pysup.plan import Plan
 from pysup.reload import ReloadOptions, Roll
-from pysup.render import File, Machine, Rendered, render, render_spare
 from pysup.selector import Chosen
 from pysup.store import Store, Stored
 from pysup.unit import ActiveState, Scope
-
-
-class Workshop:
-    """Where apps are rendered: the machine as it was given, or as it is found when it is first needed."""
-
-    def __init__(self, scope: Scope, store: Store, machine: Machine | None = None) -> None:
-        self._scope = scope
-        self._store = store
-        self._machine = machine
-
-    async def render(self, bus: Bus, app: App, *, saved: bool) -> Rendered:
-        """The files of *app* for the directory that it lives in."""
-        return render(app, await self._prepared(bus, app), str(self._store.directory(saved=saved)))
-
-    async def render_spare(self, bus: Bus, app: App) -> Mapping[str, File]:
-        """The files of one more instance, in which a new version proves itself."""
-        return render_spare(app, await self._prepared(bus, app), str(self._store.runtime))
-
-    async def _prepared(self, bus: Bus, app: App) -> Machine:
-        machine = self._machine or local.machine(self._scope)
-        if app.listen and not machine.version:  # only these units depend on it
-            (told,) = await bus.call(systemd1.manager_property("Version"))
-            machine = replace(machine, version=features.parse_version(str(told)) or features.OLDEST)
-        self._machine = machine
-        return machine
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """An app whose files are as wanted, and the calls that start what is missing."""
-
-    app: App
-    calls: tuple[Call, ...]
-    steps: Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,24 +33,20 @@ class Operator:
 
     async def converge(
         self, app: App, only: Chosen | None = None, *, restart: bool = False, force: bool = False
-    ) -> Begun:
-        """Write what has changed, stop what is too much, and say which calls start what is missing."""
+    ) -> Decision:
+        """Write what has changed, stop what is too much; what is decided says which calls start what is missing."""
         async with self._locked(app.name):
-            found = self.store.find(app.name)
-            units = await self.bus.converse(states.loaded(status.patterns([app.name])))
-            plan.begin(app, found, units, force=force)
-            rendered = await self.workshop.render(self.bus, app, saved=found is not None and found.saved)
-            steps = plan.converge(app, rendered.numbers, found, units, restart=restart)
-            if only and not only.whole:
-                steps = plan.narrow(steps, only)
-            elif found and found.app and (found.app.listen or app.listen):
-                listening = await self._sockets(app.name)
-                steps = plan.change_sockets(steps, found.app, app, rendered.numbers, listening)
-            await self._prepare(app, found, rendered, steps)
-        starts = [systemd1.start_unit(unit) for unit in steps.start]
-        return Begun(app, (*starts, *map(systemd1.restart_unit, steps.restart)), steps)
+            deciding = decide(self.store, self.workshop, app, only, restart=restart, force=force)
+            decision = await self.bus.converse(deciding)
+            if decision.steps.write:
+                await asyncio.to_thread(self.store.write, app.name, decision.rendered.files, saved=decision.saved)
+            if decision.steps.reload:
+                await self.bus.call(systemd1.reload())
+            await jobs.perform(self.bus, [systemd1.stop_unit(unit) for unit in decision.steps.stop])
+            await self.bus.calls(decision.resets)
+        return decision
 
-    async def finish(self, begun: Sequence[Begun], *, wait: bool, timeout: float | None) -> None:
+    async def finish(self, begun: Sequence[Decision], *, wait: bool, timeout: float | None) -> None:
         """Start what was begun and, with *wait*, see it ready."""
         began = time.time()
         calls = [call for one in begun for call in one.calls]
@@ -117,9 +77,9 @@ class Operator:
             scope=self.scope,
             old=old,
             app=app,
-            rendered=await self.workshop.render(self.bus, app, saved=old.saved),
-            before=await self.workshop.render(self.bus, old.app, saved=old.saved) if old.app else None,
-            spare=await self.workshop.render_spare(self.bus, app),
+            rendered=await self.bus.converse(self.workshop.render(app, saved=old.saved)),
+            before=await self.bus.converse(self.workshop.render(old.app, saved=old.saved)) if old.app else None,
+            spare=await self.bus.converse(self.workshop.render_spare(app)),
             options=options,
         )
         await roll.run(sorted(running))
@@ -150,21 +110,12 @@ class Operator:
                 stored = self.store.get(name)
                 if stored.saved is saved:
                     continue
-                rendered = await self.workshop.render(self.bus, stored.require(), saved=saved)
+                rendered = await self.bus.converse(self.workshop.render(stored.require(), saved=saved))
                 await asyncio.to_thread(self.store.write, name, rendered.files, saved=saved)
                 moved.append(name)
         if moved:
             await self.bus.call(systemd1.reload())
         return moved
-
-    async def _prepare(self, app: App, found: Stored | None, rendered: Rendered, steps: Plan) -> None:
-        if steps.write:
-            saved = found is not None and found.saved
-            await asyncio.to_thread(self.store.write, app.name, rendered.files, saved=saved)
-        if steps.reload:
-            await self.bus.call(systemd1.reload())
-        await jobs.perform(self.bus, [systemd1.stop_unit(unit) for unit in steps.stop])
-        await self.bus.calls([systemd1.reset_failed_unit(unit) for unit in (*steps.reset, *steps.stop)])
 
     async def _make_jobs(self, calls: Sequence[Call], *, wait: bool, timeout: float | None) -> None:
         await (jobs.perform(self.bus, calls, timeout=timeout) if wait else jobs.enqueue(self.bus, calls))
@@ -175,17 +126,13 @@ class Operator:
         mine = [unit for unit in running if chosen.whole or _number(unit) in chosen.numbers]
         group = [names.target_unit(chosen.app)] if chosen.whole else []
         if chosen.whole or mine == running:  # with nobody left, the next connection would start the app again
-            group = [*await self._sockets(chosen.app), *group]
+            group = [*await self.bus.converse(listening(chosen.app)), *group]
         return [systemd1.stop_unit(unit) for unit in (*group, *mine)]
-
-    async def _sockets(self, app: str) -> list[str]:
-        found = await self.bus.converse(states.loaded([names.socket_pattern(app)]))
-        return [unit for unit in found if found[unit].active_state is not ActiveState.INACTIVE]
 
     async def _forget(self, stored: Stored) -> None:
         """Have systemd let go of what remains loaded: failed units, and slices that nothing is in."""
         units = await self.bus.converse(states.loaded(status.patterns([stored.name])))
-        left = [*units, *await self._sockets(stored.name)]
+        left = [*units, *await self.bus.converse(listening(stored.name))]
         await self.bus.calls([systemd1.reset_failed_unit(unit) for unit in left])
         others = [other.namespace for other in status.known(status.read(self.store)).values()]
         namespace = stored.app.namespace if stored.app else ""

@@ -1,13 +1,18 @@
-"""What can be known to be wrong before anything is written: files, accounts and directories that are not there."""
+"""What can be known to be wrong before anything is written: what is not there, and what systemd cannot do here."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from pysup import names, states
 from pysup.app import App
-from pysup.errors import SpecError
-from pysup.host import users
+from pysup.bus import systemd1
+from pysup.bus.call import Conversation
+from pysup.bus.call import check as check_reply
+from pysup.errors import NotFound, SpecError
+from pysup.host import cgroups, features, users
+from pysup.render import dependency_unit, limits
 from pysup.unit import Scope
 
 
@@ -48,3 +53,41 @@ def _check_program(app: App) -> None:
         raise SpecError(f"app {app.name!r}: {program!r} is not there", hint="Check the path of the program.")
     if os.path.isdir(program) or not os.access(program, os.X_OK):  # noqa: PTH112
         raise SpecError(f"app {app.name!r}: {program!r} is not executable", hint=f"chmod +x {program}")
+
+
+def ask(app: App, scope: Scope) -> Conversation[tuple[str, ...]]:
+    """Raise NotFound for what *app* requires and is not there; notes on what it only wants, or asks in vain."""
+    missing = yield from _dependencies(app)
+    vain = yield from _features(app, scope)
+    return missing + vain
+
+
+def _dependencies(app: App) -> Conversation[tuple[str, ...]]:
+    units = {dependency_unit(name): name for name in (*app.requires, *app.wants)}
+    found = (yield from states.load_states(units)) if units else {}
+    missing = {unit: state for unit, state in found.items() if state != "loaded"}
+    required = {dependency_unit(name) for name in app.requires}
+    for unit, state in missing.items():
+        if unit in required:
+            raise NotFound(f"app {app.name!r} requires {units[unit]!r}: {unit} is {state}", hint=_remedy(unit, state))
+    return tuple(f"it wants {units[unit]!r}, but {unit} is {state}" for unit, state in missing.items())
+
+
+def _remedy(unit: str, state: str) -> str:
+    if state == "masked":
+        return f"systemctl unmask {unit}"
+    if unit.startswith(names.PREFIX):
+        return "Start that app first."
+    return f"Install what brings {unit}, or take it out of requires; systemctl list-unit-files shows what there is."
+
+
+def _features(app: App, scope: Scope) -> Conversation[tuple[str, ...]]:
+    """A note for each directive that has no effect with this systemd or on this machine."""
+    wanted = {directive for directive, _ in limits(app.limits, app.nice)} | {*app.unit, *app.service}
+    if not wanted & {feature.directive for feature in features.FEATURES}:
+        return ()
+    (told,) = yield [systemd1.manager_property("Version")]
+    version = features.parse_version(str(check_reply(told)[0])) or features.OLDEST
+    controllers = cgroups.here().delegated(os.getuid()) if scope is Scope.USER else None
+    missing = features.lacking(version, cgroups.hierarchy(), controllers=controllers)
+    return tuple(f"{one.directive} does nothing here: {one.without}" for one in missing if one.directive in wanted)

@@ -1,59 +1,23 @@
-"""Whether a start has come to something: dependencies before, readiness and survival after."""
+"""Whether a start has come to something: readiness, survival, and why not."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pysup import logs, names, states, status
 from pysup.app import App, ReadyWhen
-from pysup.bus import systemd1
 from pysup.bus.connection import Bus
-from pysup.errors import NotFound, StartFailed
-from pysup.explain import explain
-from pysup.host import cgroups, features
+from pysup.errors import StartFailed
+from pysup.explain import conclude
 from pysup.names import InstanceName
-from pysup.render import dependency_unit, limits
 from pysup.store import Store
 from pysup.unit import ActiveState, Instance, Scope
 
 SURVIVAL = 0.5
 LOG_LINES = 10
-
-
-async def check_dependencies(bus: Bus, app: App) -> tuple[str, ...]:
-    """Raise NotFound for what *app* requires and is not there; a note for each missing thing that it only wants."""
-    units = {dependency_unit(name): name for name in (*app.requires, *app.wants)}
-    found = await bus.converse(states.load_states(units)) if units else {}
-    missing = {unit: state for unit, state in found.items() if state != "loaded"}
-    required = {dependency_unit(name) for name in app.requires}
-    for unit, state in missing.items():
-        if unit in required:
-            raise NotFound(f"app {app.name!r} requires {units[unit]!r}: {unit} is {state}", hint=_remedy(unit, state))
-    return tuple(f"it wants {units[unit]!r}, but {unit} is {state}" for unit, state in missing.items())
-
-
-async def check_features(bus: Bus, app: App, scope: Scope) -> tuple[str, ...]:
-    """A note for each directive of *app* that has no effect with this systemd or on this machine."""
-    wanted = {directive for directive, _ in limits(app.limits, app.nice)} | {*app.unit, *app.service}
-    if not wanted & {feature.directive for feature in features.FEATURES}:
-        return ()
-    (told,) = await bus.call(systemd1.manager_property("Version"))
-    version = features.parse_version(str(told)) or features.OLDEST
-    controllers = cgroups.here().delegated(os.getuid()) if scope is Scope.USER else None
-    missing = features.lacking(version, cgroups.hierarchy(), controllers=controllers)
-    return tuple(f"{one.directive} does nothing here: {one.without}" for one in missing if one.directive in wanted)
-
-
-def _remedy(unit: str, state: str) -> str:
-    if state == "masked":
-        return f"systemctl unmask {unit}"
-    if unit.startswith(names.PREFIX):
-        return "Start that app first."
-    return f"Install what brings {unit}, or take it out of requires; systemctl list-unit-files shows what there is."
 
 
 async def survive(bus: Bus, store: Store, scope: Scope, app: App, units: Iterable[str], began: float) -> None:
@@ -101,14 +65,15 @@ async def _look(bus: Bus, store: Store, scope: Scope, begun: set[InstanceName]) 
 async def _failure(app: App, scope: Scope, failed: Sequence[Instance], begun: int, began: float) -> StartFailed:
     failed = await asyncio.to_thread(lambda: [_as_it_ended(app, scope, one, began) for one in failed])
     first = failed[0]
-    why = explain(first, app)
+    log = await asyncio.to_thread(lambda: logs.last_lines(app, scope, first.name, LOG_LINES, since=began))
+    why = conclude(first, app, log)
     words = why.what if why else "it ended at once"
     again = f"; systemd has started it again {first.restarts} times" if first.restarts else ""
     count = f"{len(failed)} of {begun} instances failed to start; " if begun > 1 else ""
     return StartFailed(
         f"app {app.name!r}: {count}{first.name}: {words}{again}",
         results=[(one.name.unit, one.result) for one in failed],
-        log=await asyncio.to_thread(lambda: logs.last_lines(app, scope, first.name, LOG_LINES, since=began)),
+        log=log,
         hint=(why.remedy if why else "") or f"pysup logs {app.name} shows what it said.",
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, overload
 
@@ -81,6 +82,8 @@ class Manager:
         """Start an app, or what is known already."""
         if isinstance(what, App):
             app = what
+            if not wait and (begun := self._start_now(app, force=force)):
+                return begun
             return self._run(lambda manager: manager.start(app, wait=wait, timeout=timeout, force=force))
         known = what
         return self._run(lambda manager: manager.start(known, wait=wait, timeout=timeout, force=force))
@@ -177,6 +180,17 @@ class Manager:
             raise ground.unreachable(self.scope, exc) from exc
         with connection:
             return connection.converse(conversation)
+
+    def _start_now(self, app: App, *, force: bool) -> AppStatus | None:
+        """Start an app over the blocking connection, which is enough when nobody waits for it; None if it is not."""
+        from pysup import converge, preflight
+
+        preflight.check(app, self.scope)
+        notes = self._ask(preflight.ask(app, self.scope))
+        workshop = converge.Workshop(self.scope, self._store)
+        if not self._ask(converge.start_now(self._store, workshop, app, force=force)):
+            return None
+        return replace(status.assemble(self._store.get(app.name), {}, self.scope), notes=notes)
 
     def _run(self, call: Callable[[AsyncManager], Awaitable[T]]) -> T:
         manager = self._started()

@@ -8,7 +8,6 @@ import typer
 
 from pysup.cli import instances, output
 from pysup.cli.options import Scopes, Targets, Wait, WaitTimeout, manager, seconds
-from pysup.reload import ReloadOptions
 
 
 def stop(targets: Targets, scope: Scopes = None, wait: Wait = True, wait_timeout: WaitTimeout = None) -> None:
@@ -46,6 +45,8 @@ def restart(
     timeout = seconds(wait_timeout, "--wait-timeout")
     with manager(scope) as apps:
         if rolling:
+            from pysup.reload import ReloadOptions  # brings an event loop, which completion need not
+
             instances.show(apps.reload(targets, options=ReloadOptions(timeout=timeout)))
         else:
             instances.show(apps.restart(targets, wait=wait, timeout=timeout))

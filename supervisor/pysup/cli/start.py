@@ -15,7 +15,6 @@ from pysup.cli.frame import WithArguments
 from pysup.cli.options import chosen_scope, seconds
 from pysup.cli.request import Request, takes_request
 from pysup.errors import EnvironmentProblem, NotFound, PysupError, SpecError
-from pysup.reload import ReloadOptions
 from pysup.selector import Known
 from pysup.store import Store
 from pysup.sync import Manager
@@ -65,6 +64,8 @@ def _start(request: Request) -> int | None:
                 output.note(f"{goal.selector}: {goal.note}")
             try:
                 if request.rolling:
+                    from pysup.reload import ReloadOptions  # brings an event loop, which not every start needs
+
                     manager.reload(goal.app or goal.selector, options=ReloadOptions(timeout=timeout))
                 else:
                     _begin(manager, goal, wait=request.wait, timeout=timeout, force=request.force)
@@ -101,12 +102,14 @@ def _goals(request: Request, scope: Scope) -> list[Goal]:
 
 
 def _meaning(request: Request, target: str, store: Store, known: Mapping[str, Known], scope: Scope) -> list[Goal]:
-    if is_selector(target, known):
+    renamed = request.name not in (None, target)  # another name makes it another app: of the program called so
+    if is_selector(target, known) and not renamed:
         return [_known(request, one.app, target, store) for one in selector.select(target, known)]
     try:
-        app, note = wanted.new_app(request, target, scope)
+        found = wanted.find(request, target)
     except SpecError as exc:
         raise _nearest(target, known, exc) from exc
+    app, note = wanted.new_app(request, found, scope)
     return [Goal(app.name, app, note)]
 
 

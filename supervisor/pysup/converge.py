@@ -1,0 +1,121 @@
+"""What makes an app as it is wanted: found out in a conversation with systemd, the same for both connections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from pysup import local, names, plan, states, status
+from pysup.app import App
+from pysup.bus import systemd1
+from pysup.bus.call import Call, Conversation
+from pysup.bus.call import check as check_reply
+from pysup.host import features
+from pysup.plan import Plan
+from pysup.render import File, Machine, Rendered, render, render_spare
+from pysup.selector import Chosen
+from pysup.store import Store, Stored
+from pysup.unit import ActiveState, Scope
+
+
+class Workshop:
+    """Where apps are rendered: the machine as it was given, or as it is found when it is first needed."""
+
+    def __init__(self, scope: Scope, store: Store, machine: Machine | None = None) -> None:
+        self._scope = scope
+        self._store = store
+        self._machine = machine
+
+    def render(self, app: App, *, saved: bool) -> Conversation[Rendered]:
+        """The files of *app* for the directory that it lives in."""
+        return render(app, (yield from self._prepared(app)), str(self._store.directory(saved=saved)))
+
+    def render_spare(self, app: App) -> Conversation[Mapping[str, File]]:
+        """The files of one more instance, in which a new version proves itself."""
+        return render_spare(app, (yield from self._prepared(app)), str(self._store.runtime))
+
+    def _prepared(self, app: App) -> Conversation[Machine]:
+        machine = self._machine or local.machine(self._scope)
+        if app.listen and not machine.version:  # only these units depend on it
+            (told,) = yield [systemd1.manager_property("Version")]
+            version = features.parse_version(str(check_reply(told)[0]))
+            machine = replace(machine, version=version or features.OLDEST)
+        self._machine = machine
+        return machine
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to be done to an app, and the files that it is to have."""
+
+    app: App
+    found: Stored | None
+    rendered: Rendered
+    steps: Plan
+
+    @property
+    def saved(self) -> bool:
+        """Whether its files are where they stay."""
+        return self.found is not None and self.found.saved
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """What starts that which is missing, once all else is done."""
+        starts = map(systemd1.start_unit, self.steps.start)
+        return (*starts, *map(systemd1.restart_unit, self.steps.restart))
+
+    @property
+    def resets(self) -> tuple[Call, ...]:
+        """What has systemd forget failures of that which is started."""
+        return tuple(map(systemd1.reset_failed_unit, (*self.steps.reset, *self.steps.stop)))
+
+
+def decide(
+    store: Store,
+    workshop: Workshop,
+    app: App,
+    only: Chosen | None = None,
+    *,
+    restart: bool = False,
+    force: bool = False,
+) -> Conversation[Decision]:
+    """What to do so that *app* runs as it is wanted. The app's lock must be held until it is done.
+
+    Raises Conflict if it runs already as something else, and *force* is not given.
+    """
+    found = store.find(app.name)
+    units = yield from states.loaded(status.patterns([app.name]))
+    plan.begin(app, found, units, force=force)
+    rendered = yield from workshop.render(app, saved=found is not None and found.saved)
+    steps = plan.converge(app, rendered.numbers, found, units, restart=restart)
+    if only and not only.whole:
+        steps = plan.narrow(steps, only)
+    elif found and found.app and (found.app.listen or app.listen):
+        sockets = yield from listening(app.name)
+        steps = plan.change_sockets(steps, found.app, app, rendered.numbers, sockets)
+    return Decision(app, found, rendered, steps)
+
+
+def listening(app: str) -> Conversation[list[str]]:
+    """The app's socket units that are there."""
+    found = yield from states.loaded([names.socket_pattern(app)])
+    return [unit for unit in found if found[unit].active_state is not ActiveState.INACTIVE]
+
+
+def start_now(store: Store, workshop: Workshop, app: App, *, force: bool) -> Conversation[bool]:
+    """Have an app started, without waiting for it; False if something has to be stopped first, and nothing was done."""
+    with store.lock(app.name):
+        decision = yield from decide(store, workshop, app, restart=force, force=force)
+        steps = decision.steps
+        if steps.stop or steps.restart:
+            return False
+        if steps.write:
+            store.write(app.name, decision.rendered.files, saved=decision.saved)
+        if steps.reload:
+            (reply,) = yield [systemd1.reload()]
+            check_reply(reply)
+        yield decision.resets
+    replies = yield decision.calls
+    for reply in replies:
+        check_reply(reply)
+    return True
