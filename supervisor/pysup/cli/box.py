@@ -14,7 +14,7 @@ from pysup.box import Box, Share
 from pysup.cli import output
 from pysup.cli.frame import WithArguments
 from pysup.cli.options import Json
-from pysup.errors import SpecError
+from pysup.errors import BoxError, SpecError
 
 box = typer.Typer(
     no_args_is_help=True,
@@ -129,12 +129,22 @@ def list_boxes(json: Json = False) -> None:
     if json:
         import json as text
 
-        output.echo(text.dumps([{"name": one.name, "pid": one.pid, "shares": _texts(one)} for one in found], indent=2))
+        output.echo(
+            text.dumps([{"name": one.name, "pid": _pid(one), "shares": _texts(one)} for one in found], indent=2)
+        )
         return
     columns = [output.Column("name"), output.Column("pid", right=True), output.Column("shares")]
-    rows = [[one.name, str(one.pid), " ".join(_texts(one))] for one in found]
+    rows = [[one.name, str(_pid(one) or "-"), " ".join(_texts(one))] for one in found]
     for line in output.table(columns, rows, room=output.width()):
         output.echo(line)
+
+
+def _pid(one: Box) -> int | None:
+    """None while it boots, or if it has ended since it was found."""
+    try:
+        return one.pid
+    except BoxError:
+        return None
 
 
 def _share(text: str) -> Share:
