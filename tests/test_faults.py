@@ -11,10 +11,10 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import grounds
 import pytest
 
 import apps
+import grounds
 import programs
 from pysup import names
 from pysup.errors import Conflict, CorruptUnit, NotPermitted, StoreError
