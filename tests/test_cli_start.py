@@ -11,6 +11,7 @@ import pytest
 import typer
 from typer.main import get_command
 
+from pysup import local
 from pysup.app import PER_CORE, App, KillMode, Limits, Log, Placement, Ready, ReadyWhen, Restart
 from pysup.cli import start, wanted
 from pysup.cli.frame import WithArguments
@@ -35,7 +36,7 @@ def request(*words: str) -> Request:
 def app(*words: str, scope: Scope = Scope.USER) -> App:
     """The new app that the words ask for."""
     found = request(*words)
-    return wanted.new_app(found, found.targets[0], scope)[0]
+    return wanted.new_app(found, wanted.find(found, found.targets[0]), scope)[0]
 
 
 def refused(*words: str) -> SpecError:
@@ -267,3 +268,26 @@ APPS = {"web": Known((0, 1)), "api": Known((0,), "prod")}
 def test_a_known_name_wins_over_a_file(target: str, means: bool) -> None:
     """But a path is a path."""
     assert start.is_selector(target, APPS) is means
+
+
+def meaning(script: str, *words: str) -> list[start.Goal]:
+    """What the target means where there is an app of the script's name."""
+    known = {**APPS, script: Known((0,))}
+    return start._meaning(request(script, *words), script, local.store(Scope.SYSTEM), known, Scope.SYSTEM)
+
+
+def test_another_name_makes_another_app(script: str) -> None:
+    """As the error says of a known app whose arguments are to be others."""
+    (goal,) = meaning(script, "--name", "two", "--", "x")
+    assert goal.app
+    assert (goal.app.name, goal.app.command[1:]) == ("two", ("x",))
+
+
+def test_only_an_unknown_target_may_have_been_a_known_one(script: str) -> None:
+    """A bad value is not a name that was misspelt."""
+    with pytest.raises(SpecError) as caught:
+        meaning(script, "--name", "a b")
+    assert "Did you mean" not in caught.value.hint
+    with pytest.raises(SpecError, match="'wed'") as caught:
+        start._meaning(request("wed"), "wed", local.store(Scope.SYSTEM), APPS, Scope.SYSTEM)
+    assert caught.value.hint.startswith("Did you mean the app 'web'?")

@@ -71,6 +71,23 @@ def test_a_start_limit_tells_the_last_exit_too() -> None:
     assert "could not be executed" in why.what
 
 
+def test_few_restarts_are_not_a_start_limit() -> None:
+    """It was stopped between two of them, or ended with a code that ends it for good."""
+    why = explain(failed(Exit(code=3), restarts=2), app("/bin/false"))
+    assert why
+    assert why.what == "exit code 3"
+    why = explain(failed(Exit(code=3), restarts=16), app("/bin/false"))
+    assert why
+    assert "gave up" in why.what
+
+
+def test_a_timeout_is_not_somebodys_signal() -> None:
+    """systemd itself sent it."""
+    why = explain(failed(Exit(signal=15), result="timeout"))
+    assert why
+    assert why.what == "it was not ready, or did not end, in time"
+
+
 def test_what_was_stopped_needs_no_words() -> None:
     """Inactive with success is as it was wanted."""
     assert explain(Instance(name=InstanceName("web", 0), scope=Scope.USER)) is None

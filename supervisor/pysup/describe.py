@@ -9,7 +9,7 @@ from pathlib import Path
 from pysup import logs, status
 from pysup.bus import systemd1
 from pysup.bus.call import Conversation
-from pysup.explain import Explanation, explain, said
+from pysup.explain import Explanation, conclude
 from pysup.host import cgroups
 from pysup.host.cgroups import InForce
 from pysup.store import Store
@@ -88,15 +88,9 @@ def _instance(app: AppStatus, one: Instance, lines: int) -> InstanceDescription:
         instance=one,
         limits=cgroups.limits(group) if group else InForce(),
         pids=cgroups.here().pids(group) if group else (),
-        why=_why(app, one, log),
+        why=conclude(one, app.spec, log),
         log=log,
     )
-
-
-def _why(app: AppStatus, one: Instance, log: Sequence[str]) -> Explanation | None:
-    """Why it does not run; what it said itself tells best what to try."""
-    why, own = explain(one, app.spec), said(log)
-    return Explanation(f"{why.what}; it said that {own.what}", own.remedy) if why and own else why
 
 
 def _with_last_exit(app: AppStatus, one: Instance) -> Instance:

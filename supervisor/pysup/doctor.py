@@ -68,7 +68,7 @@ def checks(store: Store, scope: Scope) -> Conversation[list[Check]]:
     )
     found = [check for look in _LOOKS for check in look(patient)]
     if all(check.status in (Status.OK, Status.INFO) for check in found):
-        found.append(Check(name="apps", status=Status.OK, message=f"{len(apps)} apps, nothing wrong with them"))
+        found.append(Check(name="apps", status=Status.OK, message=f"nothing wrong with any, of {len(apps)}"))
     return found
 
 

@@ -42,7 +42,7 @@ _BEFORE_EXEC = {
 
 _CODES = {
     126: Explanation("a command was found but could not be executed", "Check the permissions of the script."),
-    127: Explanation("a command was not found", "Name it with its whole path, or pass PATH: --pass-env PATH."),
+    127: Explanation("a command was not found", "Name it with its whole path. The PATH that it has: pysup env."),
     137: Explanation("its process was killed by SIGKILL inside", "Often memory: look for OOM in dmesg."),
 }
 
@@ -127,7 +127,7 @@ _SAID = (
 _RESULTS = {
     "timeout": Explanation("it was not ready, or did not end, in time", "Give it longer, or look what it waits for."),
     "start-limit-hit": Explanation(
-        "it ended so often in so short a time that systemd gave up", "Mend the cause, then: pysup start it again."
+        "it ended so often in so short a time that systemd gave up", "Its own last lines say why: pysup logs --err."
     ),
     "oom-kill": Explanation("the kernel killed it for want of memory", "Raise --memory-max, or find the leak."),
     "watchdog": Explanation("it stopped telling the watchdog that it lives"),
@@ -170,15 +170,32 @@ def explain(instance: Instance, app: App | None = None) -> Explanation | None:
     """Why an instance is not running, or None if it is, or was stopped on purpose."""
     if instance.is_up or (instance.active_state is ActiveState.INACTIVE and instance.result == "success"):
         return None
-    # systemd 252 keeps the last exit as the result when it gives up; its counter tells that it had tried.
-    gave_up = instance.active_state is ActiveState.FAILED and instance.restarts > 0
+    gave_up = _has_given_up(instance, app)
     by_result = _RESULTS.get("start-limit-hit" if gave_up else instance.result)
     end = _of_exit(instance.last_exit, app) if instance.last_exit else None
     if instance.result == "success" and end is None:
         return None  # it is being started again, and systemd has forgotten how it ended
+    if instance.result == "timeout" and not gave_up and instance.last_exit and instance.last_exit.signal is not None:
+        return by_result  # the signal was systemd's own
     if by_result and end and (gave_up or instance.result in ("start-limit-hit", "timeout", "protocol")):
         return Explanation(f"{by_result.what}; last: {end.what}", end.remedy or by_result.remedy)
     return by_result or end or Explanation(f"systemd says: {instance.result}")
+
+
+def conclude(instance: Instance, app: App | None, lines: Sequence[str]) -> Explanation | None:
+    """The same; what its last lines give away tells best what to try."""
+    why, own = explain(instance, app), said(lines)
+    return Explanation(f"{why.what}; it said that {own.what}", own.remedy) if why and own else why
+
+
+def _has_given_up(instance: Instance, app: App | None) -> bool:
+    """Whether systemd tried as often as it may; 252 keeps the last exit as the result then, so its counter must tell.
+
+    An app also fails for good after a few restarts when it is stopped, or ends as it must not be started again.
+    """
+    if instance.active_state is not ActiveState.FAILED or not instance.restarts:
+        return False
+    return app is None or 0 < app.restart_limit <= instance.restarts + 1
 
 
 def _of_exit(end: Exit, app: App | None) -> Explanation:

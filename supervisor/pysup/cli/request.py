@@ -117,7 +117,7 @@ class Request:
             _LIFE,
             "--restart-delay",
             metavar="TIME",
-            help=f"How long it waits before that: 500ms, 2s. Usual: {_USUAL['restart_delay']}s.",
+            help=f"How long it waits before that: 500ms, 2s. Usual: {_USUAL['restart_delay']:g}s.",
         ),
     ] = None
     restart_limit: Annotated[

@@ -35,9 +35,8 @@ _LIMITS: Mapping[str, Callable[[str, str], float] | None] = {
 _ALWAYS_PASSED = ("PATH", "LANG")
 
 
-def new_app(request: Request, target: str, scope: Scope) -> tuple[App, str]:
+def new_app(request: Request, found: Resolved, scope: Scope) -> tuple[App, str]:
     """The app that a script, program or command line is to be; and something worth telling, or empty."""
-    found = _resolve(request, target)
     given = changes(request, None)
     env = {**usual_environment(scope, str(given.get("user", ""))), **environment(request)}
     base = {
@@ -51,8 +50,9 @@ def new_app(request: Request, target: str, scope: Scope) -> tuple[App, str]:
 
 def changed_app(request: Request, app: App) -> App:
     """The app that is known, with what was asked for changed."""
-    for option, value in (("the arguments behind --", request.arguments), ("--name", request.name)):
-        if value:
+    another = request.name not in (None, app.name)
+    for option, is_asked in (("the arguments behind --", request.arguments), ("--name", another)):
+        if is_asked:
             raise SpecError(
                 f"app {app.name!r} is known already, and {option} cannot change",
                 hint="Name its script (./web is always a file) with --force, or start it under another --name.",
@@ -159,7 +159,8 @@ def _reserve(text: str) -> int | tuple[int, ...]:
         raise SpecError(f"--reserve is {text!r}", hint="Write how many CPUs (1), or which (0,2-3).") from None
 
 
-def _resolve(request: Request, target: str) -> Resolved:
+def find(request: Request, target: str) -> Resolved:
+    """What a target that is not known means; SpecError if it is nothing."""
     # A file is looked for where the caller stands, as everywhere in a shell; then in --cwd, as PM2 does.
     here = _here()
     elsewhere = request.cwd is not None and not os.path.lexists(target)
