@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -184,3 +185,28 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     found = subprocess.run([sys.executable, "-c", code], stdout=theirs, stderr=subprocess.PIPE, text=True, check=False)
     os.close(theirs)
     assert (found.returncode, found.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_a_full_disk_is_an_error_and_no_traceback(word: str) -> None:
+    """pysup --help > /mnt/full/help."""
+    code = f"import sys; sys.argv[1:] = [{word!r}]; from pysup.cli import main; main()"
+    with Path("/dev/full").open("wb") as full:
+        found = subprocess.run(
+            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (found.returncode, found.stderr) == (1, "pysup: No space left on device\n")
+
+
+def test_an_error_is_told_though_nobody_reads_stdout() -> None:
+    """pysup start broken.js | true: the table has no reader, the error has."""
+    code = (
+        "from pysup.cli import output; from pysup.errors import *; print('x'); output.print_error(NotFound('no web'))"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    ours, theirs = os.pipe()
+    os.close(ours)
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, env=env, stdout=theirs, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(theirs)
+    assert (found.returncode, found.stderr) == (0, "pysup: no web\n")

@@ -236,14 +236,20 @@ def test_ctrl_c_is_exit_code_130(run: Callable[..., str], pysup: Command) -> Non
     assert process.returncode == 130
 
 
-def test_watch_draws_anew_and_gives_the_terminal_back(run: Callable[..., str]) -> None:
-    """A crash shows at once; Ctrl-C ends it."""
-    run("start", "sleep 1000", "-n", "web")
-    first = listed(run)["web@0"]["pid"]
+def watching() -> tuple[int, int]:
+    """``pysup list --watch`` on a terminal: its pid, and our end."""
     env = {name: os.environ[name] for name in ("HOME", "XDG_RUNTIME_DIR") if name in os.environ}
     pid, terminal = pty.fork()
     if not pid:
         os.execve(grounds.PYSUP, ["pysup", "list", "--watch"], env | grounds.environment(TERM="xterm"))
+    return pid, terminal
+
+
+def test_watch_draws_anew_and_gives_the_terminal_back(run: Callable[..., str]) -> None:
+    """A crash shows at once; Ctrl-C ends it."""
+    run("start", "sleep 1000", "-n", "web")
+    first = listed(run)["web@0"]["pid"]
+    pid, terminal = watching()
     seen = _until(terminal, rf"web .* {first} ")
     assert seen.startswith("\033[?1049h")
     os.kill(first, signal.SIGKILL)
@@ -251,6 +257,18 @@ def test_watch_draws_anew_and_gives_the_terminal_back(run: Callable[..., str]) -
     os.write(terminal, b"\x03")
     assert _until(terminal, None).endswith("\033[?25h\033[?1049l")
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
+
+
+def test_watch_ends_with_a_signal(run: Callable[..., str]) -> None:
+    """As by Ctrl-C: with the terminal given back, and nothing else on it."""
+    run("start", "sleep 1000", "-n", "web")
+    pid, terminal = watching()
+    _until(terminal, r"web .* active ")
+    os.kill(pid, signal.SIGTERM)
+    rest = _until(terminal, None)
+    assert rest.endswith("\033[?25h\033[?1049l")
+    assert "Traceback" not in rest
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 128 + signal.SIGTERM
 
 
 def _until(terminal: int, pattern: str | None) -> str:

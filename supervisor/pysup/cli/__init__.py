@@ -46,6 +46,10 @@ def execute(words: Sequence[str]) -> int:
     except BrokenPipeError:  # whoever read has seen enough: pysup list | head -3
         output.give_up()
         code = FAILED
+    except OSError as exc:  # a full disk behind > file, a program that is gone
+        output.give_up()
+        output.print_error(PysupError(": ".join(filter(None, (exc.filename, exc.strerror or str(exc))))))
+        code = FAILED
     return code
 
 

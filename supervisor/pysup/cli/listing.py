@@ -29,7 +29,7 @@ def list_apps(
             show_default=False,
         ),
     ] = "",
-) -> None:
+) -> int | None:
     """Show every instance: its state, process, pinned CPU, uptime, restarts, use of CPU and memory.
 
     cpu % is the average since it came up, with --watch that of the last moments; 100 is one CPU. Columns that the
@@ -48,11 +48,11 @@ def list_apps(
     if watch:
         from pysup.cli import live
 
-        live.watch(chosen_scope(scope), selectors, expand=expand, sort=sort)
-        return
+        return live.watch(chosen_scope(scope), selectors, expand=expand, sort=sort)
     with manager(scope) as apps:
         found = apps.list(selectors)
     if json:
         instances.show_json(found, sort=sort)
     else:
         instances.show(found, expand=expand, sort=sort)
+    return None

@@ -26,18 +26,31 @@ _LEAVE = "\033[?25h\033[?1049l"
 _HOME, _END_OF_LINE, _BELOW = "\033[H", "\033[K", "\033[J"
 
 
-def watch(scope: Scope, selectors: str | Sequence[str], *, expand: bool, sort: str) -> None:
-    """Draw until Ctrl-C."""
+def watch(scope: Scope, selectors: str | Sequence[str], *, expand: bool, sort: str) -> int:
+    """Draw until Ctrl-C, or until a signal says to end: 128 and its number."""
     if not sys.stdout.isatty():
         raise SpecError("--watch draws on a terminal, and stdout is none", hint="Programs may poll pysup list --json.")
     instances.sort_lines([], sort)  # before the screen changes, for its errors
-    asyncio.run(_watch(scope, selectors, expand=expand, sort=sort))
+    came: list[int] = []
+    try:
+        asyncio.run(_watch(scope, selectors, came, expand=expand, sort=sort))
+    except asyncio.CancelledError:
+        if not came:
+            raise
+    return 128 + came[0]
 
 
-async def _watch(scope: Scope, selectors: str | Sequence[str], *, expand: bool, sort: str) -> None:
+async def _watch(scope: Scope, selectors: str | Sequence[str], came: list[int], *, expand: bool, sort: str) -> None:
+    """Draw until cancelled; a signal that ends it is put into *came*."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def end(number: int) -> None:
+        came.append(number)
+        if task:
+            task.cancel()
+
     for number in (signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, lambda: task.cancel() if task else None)
+        loop.add_signal_handler(number, end, number)
     async with Manager(scope) as manager:
         before: list[AppStatus] = await manager.list(selectors)
         then = time.time()

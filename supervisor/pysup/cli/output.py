@@ -44,7 +44,10 @@ def warn(text: str) -> None:
 
 def print_error(exc: PysupError) -> None:
     """Print what went wrong, the last log lines if there are some, and what to do next."""
-    flush()
+    try:
+        flush()
+    except OSError:  # who cannot read stdout any more may still read this
+        give_up()
     print(f"pysup: {paint(exc.message, RED, sys.stderr)}", file=sys.stderr)
     for line in exc.log if isinstance(exc, StartFailed) else ():
         print("  " + paint(f"| {plain(line)}", DIM, sys.stderr), file=sys.stderr)
@@ -58,8 +61,10 @@ def flush() -> None:
 
 
 def give_up() -> None:
-    """Stop printing: the reader of stdout has gone, and Python's own last flush must not complain."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Stop printing: nobody can read stdout any more, and Python's own last flush must not complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def is_coloured(stream: TextIO | None = None) -> bool:
