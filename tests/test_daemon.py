@@ -188,6 +188,40 @@ def test_on_stop(number: int, tmp_path: Path) -> None:
         (tmp_path / "notify").unlink()
 
 
+def test_on_stop_wakes_a_main_thread_that_waits() -> None:
+    """The kernel may give the signal to any thread; Python's handlers are the main thread's."""
+    text = """
+        import signal, threading
+        stopping = threading.Event()
+        daemon.on_stop(lambda: print("first"))
+        daemon.on_stop(stopping.set)
+        def other():
+            while not stopping.wait(0.2):
+                signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        threading.Thread(target=other).start()
+        stopping.wait()
+        print("down")
+    """
+    assert python(text) == "first\ndown"
+
+
+def test_the_signals_of_a_child_are_its_own() -> None:
+    """A worker that was forked and is terminated does not take its parent with it."""
+    text = """
+        import signal, threading
+        daemon.on_stop(lambda: print("stopping", flush=True))
+        child = os.fork()
+        if not child:
+            os.kill(os.getpid(), signal.SIGTERM)
+            threading.Event().wait(0.3)
+            os._exit(0)
+        os.waitpid(child, 0)
+        threading.Event().wait(0.3)
+        print("up")
+    """
+    assert python(text) == "stopping\nup"
+
+
 def test_it_imports_next_to_nothing() -> None:
     """Of pysup only the package itself, and nothing that takes long."""
     text = """

@@ -42,6 +42,7 @@ server = Server(("127.0.0.1", 8000), Hello, bind_and_activate=False)
 if given := daemon.listen_sockets("http"):
     server.socket.close()
     server.socket = given[0]
+    server.socket.setblocking(False)  # serve_forever() waits, and then another instance may be faster
 else:  # without pysup
     server.server_bind()
     server.server_activate()

@@ -1,7 +1,7 @@
 // Gives an unmodified Node program the listening sockets that systemd holds for it: node --require=THIS app.js
 //
 // - server.listen(PORT or PATH) gets the inherited descriptor, where the address is one that PYSUP_LISTEN names;
-// - READY=1 when the first of them listens, or when the program calls process.send("ready") (PYSUP_READY=send: only then);
+// - READY=1 when the first of them listens, or when the program calls process.send("ready"); PYSUP_READY=send: only then;
 // - SIGTERM and SIGINT let the requests in flight finish, where the program has no handler of its own.
 //
 // It works in the process that LISTEN_PID names; children, cluster workers and worker threads are left alone.
@@ -16,6 +16,7 @@ const { isMainThread } = require("worker_threads");
 const FIRST_DESCRIPTOR = 3; // SD_LISTEN_FDS_START, sd_listen_fds(3)
 const ANY_BACKLOG = 0x7fffffff; // the kernel makes it net.core.somaxconn, as systemd's own default does
 const IDLE_MILLISECONDS = 500; // how long the drain lets a silent connection ask once more before it closes it
+const LAST_STREAM = 2 ** 31 - 1; // in a GOAWAY: no more, please, but what is on its way is answered; RFC 9113, 6.8
 const SIGNALS = ["SIGTERM", "SIGINT"];
 
 const { LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES, PYSUP_LISTEN, NOTIFY_SOCKET } = process.env;
@@ -23,13 +24,13 @@ const { PYSUP_READY, PYSUP_BACKLOG, PYSUP_DRAIN } = process.env;
 const listenAsUsual = net.Server.prototype.listen;
 const closeAsUsual = net.Server.prototype.close;
 
-
 function begin() {
   const sockets = LISTEN_PID === undefined ? [] : given();
   delete process.env.PYSUP_LISTEN; // LISTEN_* stay: LISTEN_PID says whose they are, and some programs read them
   const tellReady = NOTIFY_SOCKET ? once(notifyReady) : () => {};
   if (NOTIFY_SOCKET && !process.send) offerSend(tellReady);
-  if (sockets.length) takeOver(sockets, PYSUP_READY === undefined || PYSUP_READY === "listening" ? tellReady : () => {});
+  const isByListening = PYSUP_READY === undefined || PYSUP_READY === "listening";
+  if (sockets.length) takeOver(sockets, isByListening ? tellReady : () => {});
 }
 
 // ---- which sockets there are
@@ -37,14 +38,14 @@ function begin() {
 // NAME=ADDRESS words beside the names of the descriptors; the second socket of a name is the name's second descriptor.
 function given() {
   const names = (LISTEN_FDNAMES || "").split(":").slice(0, Number(LISTEN_FDS) || 0);
-  const backlogs = new Map(pairs(PYSUP_BACKLOG));
+  const backlogs = new Map(pairs(PYSUP_BACKLOG)); // NAME=NUMBER
   const sockets = [];
   for (const [name, address] of pairs(PYSUP_LISTEN)) {
     const index = names.indexOf(name);
     if (index < 0) continue;
     names[index] = undefined;
-    const fd = FIRST_DESCRIPTOR + index;
-    if (isSocket(fd)) sockets.push({ fd, backlog: Number(backlogs.get(name)), handle: null, isTaken: false, ...parse(address) });
+    const socket = { fd: FIRST_DESCRIPTOR + index, handle: null, isTaken: false, backlog: Number(backlogs.get(name)) };
+    if (isSocket(socket.fd)) sockets.push(Object.assign(socket, parse(address)));
   }
   return sockets;
 }
@@ -109,17 +110,20 @@ function addressInUse({ port, host, path, fd }) {
   const errno = -require("os").constants.errno.EADDRINUSE;
   const error = new Error(`listen EADDRINUSE: address already in use ${where}`);
   const address = path || host || "::";
-  return Object.assign(error, { code: "EADDRINUSE", errno, syscall: "listen", address }, path ? {} : { port: Number(port) });
+  Object.assign(error, { code: "EADDRINUSE", errno, syscall: "listen", address });
+  return path ? error : Object.assign(error, { port: Number(port) });
 }
 
 function adopt(server, socket, { backlog, signal }) {
-  socket.handle = socket.handle || open(socket.fd, () => (socket.isTaken = false));
+  socket.handle = socket.handle || open(socket, server);
+  if (!socket.handle) return false;
   socket.isTaken = true;
   socket.handle.ref();
   server._handle = socket.handle;
   if (socket.path) server._pipeName = socket.path; // what address() answers
-  server._listen2(null, -1, -1, socket.backlog || backlog || ANY_BACKLOG); // what listen() does once there is a handle; emits 'listening'
-  if (!server._handle) return false; // it has emitted 'error'
+  // What listen() does once there is a handle: it emits 'listening', or takes the handle back and emits 'error'.
+  server._listen2(null, -1, -1, socket.backlog || backlog || ANY_BACKLOG);
+  if (!server._handle) return false;
   if (signal) closeOnAbort(server, signal);
   remember(server);
   return true;
@@ -131,15 +135,16 @@ function closeOnAbort(server, signal) {
 }
 
 // One handle for as long as the process lives: a descriptor that Node has closed could never be had again.
-function open(fd, onClosed) {
-  const carrier = new net.Server();
-  listenAsUsual.call(carrier, { fd, backlog: ANY_BACKLOG });
+function open(socket, server) {
+  const carrier = new net.Server().on("error", (error) => server.emit("error", error));
+  listenAsUsual.call(carrier, { fd: socket.fd, backlog: socket.backlog || ANY_BACKLOG });
   const handle = carrier._handle;
+  if (!handle) return null;
   carrier._handle = null;
   pause(handle);
   handle.close = () => {
     pause(handle);
-    onClosed();
+    socket.isTaken = false;
   };
   return handle;
 }
@@ -221,7 +226,7 @@ const drain = once(() => {
     closeAsUsual.call(server, onClosed); // not http's own, which destroys at once what is idle between two requests
   }
   for (const { _httpMessage } of connections()) if (_httpMessage) answerLast(null, _httpMessage);
-  for (const session of sessions) session.goaway(0, 2 ** 31 - 1); // no more, please; what is on its way is answered
+  for (const session of sessions) if (!session.destroyed) session.goaway(0, LAST_STREAM);
   endIdleAgainAndAgain();
   if (Number(PYSUP_DRAIN) > 0) setTimeout(() => process.exit(0), Number(PYSUP_DRAIN) * 1000);
 });
