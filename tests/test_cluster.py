@@ -257,3 +257,21 @@ def test_what_a_killed_reload_left_is_finished_by_the_next(manager: Manager) -> 
     (after,) = manager.reload("web")
     assert not manager._store.has_spare("web")
     assert not pids(before) & pids(after)
+
+
+def test_doctor_finds_an_instance_without_its_descriptor(manager: Manager) -> None:
+    """Whoever overrides the units can bring that about; it runs, and nobody can reach it."""
+    manager.start(server("one", programs.free_port()))
+    assert [check for check in manager.doctor() if check.name == "web"] == []
+    folder = manager._store.runtime / "pysup-web@1.service.d"
+    folder.mkdir()
+    (folder / "override.conf").write_text(
+        "[Service]\nType=exec\nExecStart=\nExecStart=env -u LISTEN_FDS sleep infinity\n"
+    )
+    subprocess.run(["systemctl", f"--{manager.scope.value}", "daemon-reload"], check=True)
+    manager.restart("web@1")
+    (found,) = [check for check in manager.doctor() if "listening socket" in check.message]
+    (folder / "override.conf").unlink()
+    folder.rmdir()
+    assert "pysup-web@1.service without a listening socket" in found.message
+    assert "pysup start web" in found.remedy

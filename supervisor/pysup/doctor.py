@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pysup import names, preflight, states, status
+from pysup import names, preflight, sockets, states, status
 from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.call import Conversation
 from pysup.bus.call import check as values_of
 from pysup.errors import PysupError
 from pysup.explain import explain
-from pysup.host import cgroups, features, ground, users
+from pysup.host import cgroups, features, files, ground, users
 from pysup.host.doctor import Check, Status
 from pysup.states import UnitState
 from pysup.store import Store, Stored
@@ -124,6 +124,38 @@ def _orphans(patient: _Patient) -> Iterator[Check]:
                 message=f"it runs, but {what}",
                 remedy=f"Type: {patient.systemctl} stop {unit}",
             )
+
+
+def _deaf(patient: _Patient) -> Iterator[Check]:
+    """Apps whose sockets are down while instances run, and instances that were started without their descriptors."""
+    for name, stored in patient.apps.items():
+        app = stored.app
+        if app is None or not app.listen:
+            continue
+        running = [
+            unit
+            for unit in (names.instance_unit(name, number) for number in stored.numbers)
+            if patient.units.get(unit) and patient.units[unit].active_state is ActiveState.ACTIVE
+        ]
+        dead = [
+            unit
+            for unit in sockets.all_units(app, stored.numbers)
+            if running and (unit not in patient.units or patient.units[unit].active_state in _IDLE)
+        ]
+        deaf = [unit for unit in running if not _has_descriptors(patient.units[unit].pid)]
+        if dead or deaf:
+            yield Check(
+                name=name,
+                status=Status.FAIL,
+                message=f"not all of it can be reached: {', '.join((*dead, *deaf))} without a listening socket",
+                remedy=f"Type: pysup stop {name} && pysup start {name}",
+            )
+
+
+def _has_descriptors(pid: int) -> bool:
+    """Whether systemd handed sockets to a process; True where its environment may not be read."""
+    environment = files.read(f"/proc/{pid}/environ")
+    return environment is None or not environment or b"LISTEN_FDS=" in environment
 
 
 def _corrupt(patient: _Patient) -> Iterator[Check]:
@@ -293,6 +325,7 @@ def _text(file: Path) -> str:
 
 
 _LOOKS: tuple[Callable[[_Patient], Iterator[Check]], ...] = (
+    _deaf,
     _corrupt,
     _failed,
     _other_units,

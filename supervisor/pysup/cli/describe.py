@@ -99,6 +99,7 @@ def _of_app(found: Description, app: App, *, show_env: bool) -> Iterator[Row]:
     yield Row("scope", found.app.scope.value + (f", as {app.user}" if app.user else ""))
     yield Row("instances", _count(app))
     yield Row("ports", "" if app.port is None else f"{app.port} and up")
+    yield Row("listens on", ", ".join(f"{one.name}={one.address}" for one in app.listen) + _spread(app))
     yield Row("restart", _restart(app))
     yield Row("stop", _stop(app))
     yield Row("ready", _ready(app))
@@ -177,6 +178,10 @@ def _count(app: App) -> str:
         left = f", but for {app.reserve}" if app.reserve else ""
         return f"{each}{left}, each pinned to its own"
     return f"{app.instances}" + (", each pinned to a CPU" if app.is_per_core else "")
+
+
+def _spread(app: App) -> str:
+    return " (each instance on a socket of its own)" if app.spread else ""
 
 
 def _restart(app: App) -> str:
