@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import NamedTuple, TypeVar
 
 from pysup.errors import BusError, NotPermitted, PysupError
@@ -41,6 +41,17 @@ class Signal(NamedTuple):
     path: str
     interface: str
     args: tuple[object, ...]
+
+
+async def carry(conversation: Conversation[T], ask: Callable[[Sequence[Call]], Awaitable[list[Reply]]]) -> T:
+    """Carry a conversation to its end over an asynchronous connection."""
+    try:
+        calls = next(conversation)
+        while True:
+            calls = conversation.send(await ask(calls))
+    except StopIteration as end:
+        result: T = end.value
+        return result
 
 
 def check(reply: Reply) -> tuple[object, ...]:

@@ -12,7 +12,7 @@ from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
 from pysup.bus import systemd1
-from pysup.bus.call import PROPERTIES, Call, Conversation, Reply, Signal, T, check, error, is_repeatable
+from pysup.bus.call import PROPERTIES, Call, Conversation, Reply, Signal, T, carry, check, error, is_repeatable
 from pysup.errors import BusError, BusLost, PysupError
 
 # dbus-daemon allows 128 calls without a reply for each connection, and dbus-fast ends the connection on EAGAIN
@@ -127,13 +127,7 @@ class Connection:
 
     async def converse(self, conversation: Conversation[T]) -> T:
         """Carry a conversation to its end."""
-        try:
-            calls = next(conversation)
-            while True:
-                calls = conversation.send(await self.calls(calls))
-        except StopIteration as end:
-            result: T = end.value
-            return result
+        return await carry(conversation, self.calls)
 
     async def match(self, rule: str) -> None:
         """Have the bus hand on the signals of a rule; once is enough."""

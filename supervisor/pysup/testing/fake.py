@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pysup import names, unitfile
 from pysup.bus import systemd1
-from pysup.bus.call import MANAGER, MANAGER_PATH, NO_SUCH_UNIT, PROPERTIES, Call, Conversation, Reply, Signal, T
+from pysup.bus.call import MANAGER, MANAGER_PATH, NO_SUCH_UNIT, PROPERTIES, Call, Conversation, Reply, Signal, T, carry
 from pysup.bus.connection import Listener
 from pysup.errors import BusError, PysupError
 from pysup.manager import Manager
@@ -99,13 +99,7 @@ class FakeSystemd:
 
     async def converse(self, conversation: Conversation[T]) -> T:
         """Carry a conversation to its end."""
-        try:
-            calls = next(conversation)
-            while True:
-                calls = conversation.send(await self.calls(calls))
-        except StopIteration as end:
-            result: T = end.value
-            return result
+        return await carry(conversation, self.calls)
 
     async def match(self, rule: str) -> None:
         """Every signal is handed on anyway."""
