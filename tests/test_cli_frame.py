@@ -14,6 +14,7 @@ import pytest
 import pysup
 from pysup import cli
 from pysup.cli import commands
+from pysup.host import ground
 
 HEAVY = ("typer", "rich", "asyncio", "psutil", "jeepney", "dbus_fast", "subprocess", "shutil", "hashlib", "difflib")
 
@@ -210,3 +211,14 @@ def test_an_error_is_told_though_nobody_reads_stdout() -> None:
     found = subprocess.run(command, env=env, stdout=theirs, stderr=subprocess.PIPE, text=True, check=False)
     os.close(theirs)
     assert (found.returncode, found.stderr) == (0, "pysup: no web\n")
+
+
+def test_logs_say_when_there_is_no_systemd(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As every other command does, and not that there are no apps yet."""
+    bare = ground.Caller(uid=0, environ={}, root=tmp_path)
+    monkeypatch.setattr(ground.Caller, "now", lambda: bare)
+    code, _, err = said(capsys, "logs")
+    assert code == 1
+    assert "systemd is not PID 1" in err

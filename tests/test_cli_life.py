@@ -114,6 +114,15 @@ def test_waiting_ends_with_the_time_given(run: Callable[..., str]) -> None:
     assert "not done within 1 s" in errors
 
 
+def test_what_never_gets_ready_is_told_at_its_first_failure(run: Callable[..., str]) -> None:
+    """And not when systemd has given up trying again, which may be never."""
+    began = time.monotonic()
+    words = ("--ready", "tcp:1", "--ready-timeout", "1s", "--restart-limit", "0")
+    errors = run("start", "sleep 1000", *words, code=1)
+    assert "it was not ready" in errors
+    assert time.monotonic() - began < 8
+
+
 def test_a_running_app_is_not_changed_without_force(run: Callable[..., str]) -> None:
     """Exit code 1; with --force it is another."""
     run("start", "sleep 1000", "-n", "web")

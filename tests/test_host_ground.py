@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pwd
+import threading
 from pathlib import Path
 
 import pytest
@@ -218,3 +219,20 @@ def test_a_bus_that_refuses_is_told_apart_from_one_that_is_dead(tmp_path: Path) 
     dead = ground.unreachable(Scope.SYSTEM, OSError(errno.ECONNREFUSED, "Connection refused"), caller(tmp_path))
     assert (type(refused), type(dead)) == (NotPermitted, NoBus)
     assert "systemctl restart dbus.socket" in dead.hint
+
+
+def test_a_manager_that_is_just_coming_up_is_waited_for(booted: Path) -> None:
+    """loginctl enable-linger returns before it is there."""
+    make(booted, f"/var/lib/systemd/linger/{NAME}")
+    there = caller(booted)._replace(patience=30)
+    coming = threading.Timer(0.1, lambda: make(booted, f"/run/user/{ME}/bus"))
+    coming.start()
+    assert f"unix:path={booted}/run/user/{ME}/bus" == ground.bus_address(Scope.USER, there)
+    coming.join()
+
+
+def test_a_manager_that_should_long_be_there_is_not_waited_for(booted: Path) -> None:
+    """Then something else is wrong."""
+    make(booted, f"/var/lib/systemd/linger/{NAME}")
+    with pytest.raises(NoUserManager):
+        ground.bus_address(Scope.USER, caller(booted)._replace(patience=1e-6))

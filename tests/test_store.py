@@ -122,7 +122,7 @@ def test_a_hand_edited_template_is_known(store: Store) -> None:
     put(store, OLD)
     assert not store.is_edited("web")
     template = store.runtime / template_unit("web")
-    template.write_text(template.read_text().replace("RestartSec=100ms", "RestartSec=7s"))
+    template.write_text(template.read_text().replace("TimeoutStopSec=10s", "TimeoutStopSec=7s"))
     assert store.is_edited("web")
 
 

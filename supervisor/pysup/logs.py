@@ -37,6 +37,7 @@ class LogOptions:
 DEFAULT = LogOptions()
 
 _EXITED = re.compile(r"^\S+: Main process exited, code=(exited|killed|dumped), status=(\d+)/")
+_RESULT = re.compile(r"^\S+: Failed with result '([a-z-]+)'")
 
 
 def query(store: Store, scope: Scope, selectors: str | Sequence[str], options: LogOptions) -> Query:
@@ -68,6 +69,13 @@ def last_exit(app: App, scope: Scope, name: InstanceName, *, since: float | None
             how, number, at = found[1], int(found[2]), entry.at_usec / 1_000_000
             return Exit(code=number, at=at) if how == "exited" else Exit(signal=number, dumped=how == "dumped", at=at)
     return None
+
+
+def last_result(app: App, scope: Scope, name: InstanceName, *, since: float | None = None) -> str:
+    """How an instance failed last in a word of systemd's, such as ``timeout``; empty if the journal lacks it."""
+    options = LogOptions(lines=1, since=since, kinds=frozenset({Kind.SYSTEMD}), grep=_RESULT.pattern)
+    found = [_RESULT.search(entry.message) for entry in _of_instance(app, scope, name, options)]
+    return found[-1][1] if found and found[-1] else ""
 
 
 def _of_instance(app: App, scope: Scope, name: InstanceName, options: LogOptions) -> list[Entry]:

@@ -68,7 +68,8 @@ async def _failure(app: App, scope: Scope, failed: Sequence[Instance], begun: in
     log = await asyncio.to_thread(lambda: logs.last_lines(app, scope, first.name, LOG_LINES, since=began))
     why = conclude(first, app, log)
     words = why.what if why else "it ended at once"
-    again = f"; systemd has started it again {first.restarts} times" if first.restarts else ""
+    times = "once" if first.restarts == 1 else f"{first.restarts} times"
+    again = f"; systemd has started it again {times}" if first.restarts else ""
     count = f"{len(failed)} of {begun} instances failed to start; " if begun > 1 else ""
     return StartFailed(
         f"app {app.name!r}: {count}{first.name}: {words}{again}",
@@ -83,5 +84,6 @@ def _as_it_ended(app: App, scope: Scope, one: Instance, began: float) -> Instanc
     if not one.restarts or one.last_exit:
         return one
     end = logs.last_exit(app, scope, one.name, since=began)
-    result = "signal" if end and end.signal is not None else "exit-code"
+    result = logs.last_result(app, scope, one.name, since=began)
+    result = result or ("signal" if end and end.signal is not None else "exit-code")
     return replace(one, active_state=ActiveState.ACTIVATING, last_exit=end, result=result)

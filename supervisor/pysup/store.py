@@ -124,10 +124,11 @@ class Store:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             descriptor = os.open(self.locks / f"{name}.{purpose}", flags, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Conflict(f"app {name!r} is busy: {purpose} is under way", hint="Wait until it is done.") from None
             yield
-        except BlockingIOError:
-            raise Conflict(f"app {name!r} is busy: {purpose} is under way", hint="Wait until it is done.") from None
         finally:
             os.close(descriptor)
 

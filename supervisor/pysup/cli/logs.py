@@ -16,6 +16,7 @@ from pysup import logs as library
 from pysup.cli import instances, lines, output
 from pysup.cli.options import OptionalTargets, Scopes, chosen_scope
 from pysup.errors import SpecError
+from pysup.host import ground
 from pysup.journal import Entry, Kind, Query
 from pysup.logfiles import FileLine, LogFile
 from pysup.logs import LogOptions
@@ -89,6 +90,7 @@ def logs(
     store = local.store(chosen)
     query = library.query(store, chosen, targets or ALL, wanted)
     if not query.sources:
+        ground.require_systemd()
         output.note(instances.FIRST_USE)
         return
     files = _files(status.read(store), query)

@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import pwd
 import stat
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from pysup.errors import EnvironmentProblem, NoBus, NoSystemd, NotPermitted
 from pysup.host import users
 from pysup.unit import Scope
+
+T = TypeVar("T")
+
+# Lingering is on before the user's manager is there: usually within a second, on busy machines later.
+PATIENCE, PAUSE = 5.0, 0.02
 
 _PAM_MODULE = ("lib*/security/pam_systemd.so", "lib/*/security/pam_systemd.so")
 
@@ -25,16 +31,20 @@ class NoUserManager(NoBus):
 
 
 class Caller(NamedTuple):
-    """Who asks, from which environment, on which machine."""
+    """Who asks, from which environment, on which machine.
+
+    A manager whose user began to linger, or got a runtime directory, up to ``patience`` seconds ago is waited for.
+    """
 
     uid: int
     environ: Mapping[str, str]
     root: Path = Path("/")
+    patience: float = 0.0
 
     @classmethod
     def now(cls) -> Caller:
         """This process."""
-        return cls(uid=os.geteuid(), environ=os.environ)
+        return cls(uid=os.geteuid(), environ=os.environ, patience=PATIENCE)
 
     @property
     def name(self) -> str:
@@ -93,7 +103,7 @@ def bus_address(scope: Scope, caller: Caller | None = None) -> str:
     """
     caller = caller or Caller.now()
     require_systemd(caller)
-    return _system_bus(caller) if scope is Scope.SYSTEM else _user_bus(caller)
+    return _system_bus(caller) if scope is Scope.SYSTEM else _when_up(caller, _user_bus)
 
 
 def unreachable(scope: Scope, error: OSError, caller: Caller | None = None) -> EnvironmentProblem:
@@ -129,7 +139,10 @@ def user_runtime_dir(caller: Caller | None = None) -> Path:
 
     Raises NoSystemd or NoUserManager if they have none.
     """
-    caller = caller or Caller.now()
+    return _when_up(caller or Caller.now(), _own_runtime_dir)
+
+
+def _own_runtime_dir(caller: Caller) -> Path:
     given = caller.environ.get("XDG_RUNTIME_DIR", "")
     named = [caller.path(path) for path in (given, f"/run/user/{caller.uid}") if path.startswith("/")]
     own = [path for path in named if caller.owns(path)]
@@ -190,7 +203,7 @@ def _system_bus(caller: Caller) -> str:
 
 
 def _user_bus(caller: Caller) -> str:
-    runtime = user_runtime_dir(caller)
+    runtime = _own_runtime_dir(caller)
     socket = runtime / "bus"
     if socket.exists():
         return f"unix:path={_escape(socket)}"
@@ -204,6 +217,27 @@ def _user_bus(caller: Caller) -> str:
         f"user {caller.name!r} has a systemd manager, but no D-Bus to reach it by",
         hint=f"Type: sudo apt install dbus-user-session && sudo systemctl restart user@{caller.uid}.service",
     )
+
+
+def _when_up(caller: Caller, find: Callable[[Caller], T]) -> T:
+    """What *find* finds; tried again while the user's manager is just coming up."""
+    while True:
+        try:
+            return find(caller)
+        except NoBus:
+            if not _is_coming_up(caller):
+                raise
+        time.sleep(PAUSE)  # nobody tells those who have no bus yet
+
+
+def _is_coming_up(caller: Caller) -> bool:
+    for sign in (f"/var/lib/systemd/linger/{caller.name}", f"/run/user/{caller.uid}"):
+        try:
+            if time.time() - caller.path(sign).stat().st_ctime < caller.patience:
+                return True
+        except OSError:
+            continue
+    return False
 
 
 def _no_user_manager(caller: Caller) -> NoUserManager:
