@@ -312,3 +312,14 @@ def test_what_this_systemd_cannot_do_is_said_and_not_dropped_in_silence(manager:
     assert [note for note in status.notes if "RestartSteps" in note] == (
         [] if version >= 254 else ["RestartSteps does nothing here: every restart waits the same time"]
     )
+
+
+def test_a_start_fails_with_the_first_failure_though_systemd_goes_on_trying(manager: Manager) -> None:
+    """A program that never becomes ready and is started again and again, without a limit."""
+    app = apps.app(
+        command=programs.shell("sleep 0.1; exit 7"), ready=parse.ready("notify", timeout=60), restart_limit=0
+    )
+    began = time.monotonic()
+    with pytest.raises(StartFailed):
+        manager.start(app)
+    assert time.monotonic() - began < 10

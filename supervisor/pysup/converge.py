@@ -61,8 +61,8 @@ class Decision:
     @property
     def calls(self) -> tuple[Call, ...]:
         """What starts that which is missing, once all else is done."""
-        starts = map(systemd1.start_unit, self.steps.start)
-        return (*starts, *map(systemd1.restart_unit, self.steps.restart))
+        restarts = map(systemd1.restart_unit, self.steps.restart)
+        return (*restarts, *map(systemd1.start_unit, self.steps.start))
 
     @property
     def resets(self) -> tuple[Call, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Collection, Sequence
 from typing import Self
 
 from pysup.bus import systemd1
@@ -20,21 +21,28 @@ async def enqueue(bus: Bus, calls: Sequence[Call]) -> list[str]:
     return [str(check(reply)[0]) for reply in await bus.calls(calls)]
 
 
-async def perform(bus: Bus, calls: Sequence[Call], *, timeout: float | None = None) -> dict[str, str]:
+async def perform(
+    bus: Bus, calls: Sequence[Call], *, until: Collection[str] = (), timeout: float | None = None
+) -> dict[str, str]:
     """Have jobs made and wait until all have ended: systemd's result for each unit, ``done`` when it worked.
 
-    Raises JobTimeout after *timeout* seconds; the jobs go on.
+    With *until*, it is enough that each of these units, which the jobs bring about, has had a job that ended. Raises
+    JobTimeout after *timeout* seconds; the jobs go on.
     """
     if not calls:
         return {}
     ended = _Ended()
     await bus.match(systemd1.manager_rule())
     await bus.match(systemd1.owner_rule())
+    if until:  # systemd tells of jobs that are not our own only if somebody subscribes
+        with contextlib.suppress(BusError):  # AlreadySubscribed
+            await bus.call(systemd1.subscribe())
     with bus.listening(ended.hear):
         try:
             async with asyncio.timeout(timeout):
                 for start in range(0, len(calls), AT_ONCE):
-                    await ended.wait_for(bus, set(await enqueue(bus, calls[start : start + AT_ONCE])))
+                    paths = set(await enqueue(bus, calls[start : start + AT_ONCE]))
+                    await ended.wait_for(bus, paths, until)
         except TimeoutError:
             units = ", ".join(sorted(str(call.args[0]) for call in calls))
             raise JobTimeout(
@@ -63,10 +71,10 @@ class _Ended:
             self._doubtful = True  # a new systemd process: signals of the old one may be missing
             self._news.set()
 
-    async def wait_for(self, bus: Bus, paths: set[str]) -> None:
+    async def wait_for(self, bus: Bus, paths: set[str], until: Collection[str]) -> None:
         ended = asyncio.create_task(bus.ended(), name="pysup jobs: bus ended")
         try:
-            while paths - self._paths:
+            while paths - self._paths and not (until and self.results.keys() >= set(until)):
                 news = asyncio.create_task(self._news.wait(), name="pysup jobs: news")
                 await asyncio.wait({ended, news}, return_when=asyncio.FIRST_COMPLETED)
                 news.cancel()

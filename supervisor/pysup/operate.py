@@ -49,15 +49,14 @@ class Operator:
     async def finish(self, begun: Sequence[Decision], *, wait: bool, timeout: float | None) -> None:
         """Start what was begun and, with *wait*, see it ready."""
         began = time.time()
-        calls = [call for one in begun for call in one.calls]
         try:
-            await self._make_jobs(calls, wait=wait, timeout=timeout)
+            await self._start(begun, wait=wait, timeout=timeout)
         except BusError as exc:
             if exc.name != NO_SUCH_UNIT:
                 raise
             # systemd looks for new files when a directory's time has changed; two changes within one tick look alike.
             await self.bus.call(systemd1.reload())
-            await self._make_jobs(calls, wait=wait, timeout=timeout)
+            await self._start(begun, wait=wait, timeout=timeout)
         for one in begun if wait else ():
             await starting.survive(self.bus, self.store, self.scope, one.app, one.steps.begun, began)
 
@@ -116,6 +115,15 @@ class Operator:
         if moved:
             await self.bus.call(systemd1.reload())
         return moved
+
+    async def _start(self, begun: Sequence[Decision], *, wait: bool, timeout: float | None) -> None:
+        calls = [call for one in begun for call in one.calls]
+        if wait:
+            # A target's job lasts as long as systemd tries its instances again, maybe for ever.
+            units = {unit for one in begun for unit in one.steps.begun}
+            await jobs.perform(self.bus, calls, until=units, timeout=timeout)
+        else:
+            await jobs.enqueue(self.bus, calls)
 
     async def _make_jobs(self, calls: Sequence[Call], *, wait: bool, timeout: float | None) -> None:
         await (jobs.perform(self.bus, calls, timeout=timeout) if wait else jobs.enqueue(self.bus, calls))

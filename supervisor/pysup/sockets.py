@@ -112,5 +112,12 @@ def service_section(app: App, number: int | None = None) -> Lines:
 
 
 def environment(app: App) -> str:
-    """What the preload needs to know: which descriptor stands for which address."""
-    return quote("PYSUP_LISTEN=" + " ".join(f"{one.name}={one.address}" for one in app.listen))
+    """What the preload needs to know: which descriptor stands for which address, and how long it may drain."""
+    variables = {
+        "PYSUP_LISTEN": " ".join(f"{one.name}={one.address}" for one in app.listen),
+        # Node's listen() sets the backlog that all share anew.
+        "PYSUP_BACKLOG": " ".join(f"{one.name}={one.backlog}" for one in app.listen if one.backlog is not None),
+        # Ends by itself before systemd has to: connections such as WebSockets never end.
+        "PYSUP_DRAIN": f"{app.stop_timeout * 0.8:g}",
+    }
+    return " ".join(quote(f"{name}={value}") for name, value in variables.items() if value)
