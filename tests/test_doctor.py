@@ -192,3 +192,11 @@ def test_without_systemd_it_says_so(tmp_path: Path) -> None:
         assert it.ended() in (0, 1)
         assert "systemd: version" in said
         assert it.complaints() == ""
+
+
+def test_a_bus_that_does_not_answer_is_a_failure(pysup: Command) -> None:
+    """Its socket may be named, and nobody listen there."""
+    nobody = {"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/run/nobody"}
+    found = pysup("--system", "doctor", check=False, env=nobody)
+    assert found.returncode == 1
+    assert "fail  apps: the bus of the system manager does not answer" in found.stdout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
@@ -45,9 +44,12 @@ def doctor(
 
 def _checks(scope: Scope) -> list[Check]:
     found = host.checks(scope)
-    # Where systemd cannot be reached, the host's checks have said so.
-    with contextlib.suppress(EnvironmentProblem), Manager(scope) as manager:
-        found += manager.doctor()
+    try:
+        with Manager(scope) as manager:
+            found += manager.doctor()
+    except EnvironmentProblem as problem:
+        if all(check.message != problem.message for check in found):  # else the host's checks have said so
+            found.append(Check(name="apps", status=Status.FAIL, message=problem.message, remedy=problem.hint))
     return found
 
 
