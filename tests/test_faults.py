@@ -242,3 +242,14 @@ def test_what_runs_as_something_else_is_left_alone(blocking: BlockingManager) ->
     with pytest.raises(Conflict):
         blocking.start(apps.app(command=("/bin/sleep", "1000")))
     assert {path: path.read_bytes() for path in blocking._store.files("web")} == before
+
+
+def test_one_damaged_app_does_not_leave_the_others_half_begun(blocking: BlockingManager) -> None:
+    """restart all says which one it is, before anything is stopped."""
+    pid = blocking.start(apps.app("a")).instances[0].pid
+    blocking.start(apps.app("b"))
+    template = blocking._store.runtime / names.template_unit("b")
+    template.write_text(template.read_text().replace("Format=1", "Format=one"))
+    with pytest.raises(CorruptUnit, match=r"pysup-b@"):
+        blocking.restart("all")
+    assert blocking.get("a").instances[0].pid == pid

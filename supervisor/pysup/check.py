@@ -160,7 +160,7 @@ def number(value: str, field: str) -> int:
     try:
         return int(value)
     except ValueError:
-        raise SpecError(f"{field} is {value!r}, not a whole number", hint="Write digits only.") from None
+        raise SpecError(f"{field} is {_short(value)}, not a whole number", hint="Write digits only.") from None
 
 
 def port(value: int, field: str) -> None:

@@ -63,6 +63,7 @@ class Manager:
     ) -> None:
         self.scope = scope or ground.default_scope()
         self._connect = connect or self._reach
+        self._is_real = connect is None
         self._store = store or local.store(self.scope)
         self._workshop = Workshop(self.scope, self._store, machine)
         self._exits = contextlib.AsyncExitStack()
@@ -227,10 +228,8 @@ class Manager:
 
     async def _begin(self, selectors: Selectors, *, wait: bool, timeout: float | None, restart: bool) -> AppList:
         operator = await self._operator()
-        begun = []
-        for one in self._choose(selectors):
-            app = self._store.get(one.app).require()
-            begun.append(await operator.converge(app, one, restart=restart, force=True))
+        wanted = [(self._store.get(one.app).require(), one) for one in self._choose(selectors)]
+        begun = [await operator.converge(app, one, restart=restart, force=True) for app, one in wanted]
         await operator.finish(begun, wait=wait, timeout=timeout)
         return await self.list(selectors)
 
@@ -265,6 +264,8 @@ class Manager:
         return self._bus
 
     async def _operator(self) -> Operator:
+        if self._is_real:
+            ground.require_rights(self.scope)
         return Operator(await self._reached(), self.scope, self._store, self._workshop)
 
     @contextlib.asynccontextmanager

@@ -16,16 +16,16 @@ _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, None
 def size(text: str, field_name: str) -> int:
     """Bytes from ``512M``, ``1.5G`` or a plain number; units are powers of 1024, as systemd's are."""
     found = _SIZE.fullmatch(text.strip())
-    if not found:
-        raise SpecError(f"{field_name} is {text!r}, not a size", hint="Write it like 300M, 1.5G or 1048576.")
+    if not found or len(found[1]) > 20:
+        raise SpecError(f"{field_name} is {text[:40]!r}, not a size", hint="Write it like 300M, 1.5G or 1048576.")
     return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
 
 
 def span(text: str, field_name: str) -> float:
     """Seconds from ``500ms``, ``2s``, ``5min``, ``1h`` or a plain number."""
     found = _SPAN.fullmatch(text.strip())
-    if not found:
-        raise SpecError(f"{field_name} is {text!r}, not a time", hint="Write it like 500ms, 2s, 5min or 1h.")
+    if not found or len(found[1]) > 20:
+        raise SpecError(f"{field_name} is {text[:40]!r}, not a time", hint="Write it like 500ms, 2s, 5min or 1h.")
     return float(found[1]) * _SECONDS[found[2]]
 
 

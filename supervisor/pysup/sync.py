@@ -185,6 +185,7 @@ class Manager:
         """Start an app over the blocking connection, which is enough when nobody waits for it; None if it is not."""
         from pysup import converge, preflight
 
+        ground.require_rights(self.scope)
         preflight.check(app, self.scope)
         notes = self._ask(preflight.ask(app, self.scope))
         workshop = converge.Workshop(self.scope, self._store)

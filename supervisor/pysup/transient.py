@@ -271,15 +271,18 @@ def _environment_file(scope: Scope, unit: str, env: Mapping[str, str]) -> Iterat
     file = folder / f"{unit.removesuffix('.service')}.env"
     try:
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        _sweep(folder)
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        new = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        with os.fdopen(os.open(folder / "run.lock", new, 0o600), "w") as sweeping:
+            fcntl.flock(sweeping, fcntl.LOCK_EX)  # nobody sweeps between the making of a file and its lock
+            _sweep(folder)
+            descriptor = os.open(file, new | os.O_EXCL, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
     except PermissionError as exc:
         raise NotPermitted(f"{folder} may not be written", hint="Run it with sudo, or with --user.") from exc
     except OSError as exc:
         raise StoreError(f"{file} could not be written: {exc.strerror}", hint=f"Look at it: ls -l {folder}") from exc
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
             stream.write(print_environment(env))
             stream.flush()
             yield str(file)

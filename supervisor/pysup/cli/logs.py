@@ -160,8 +160,8 @@ def _count(text: str | None, since: str | None, until: str | None) -> int | None
         return _LAST if since is None and until is None else None
     if text == "all":
         return None
-    if not text.isascii() or not text.isdigit():
-        raise SpecError(f"--lines is {text!r}", hint="Write a number, or all.")
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise SpecError(f"--lines is {text[:40]!r}", hint="Write a number, or all.")
     return int(text)
 
 

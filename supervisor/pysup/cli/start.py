@@ -58,6 +58,7 @@ def _start(request: Request) -> int | None:
     timeout = seconds(request.wait_timeout, "--wait-timeout")
     goals = _goals(request, scope)
     failed: list[PysupError] = []
+    begun: list[str] = []
     with Manager(scope) as manager:
         for goal in goals:
             if goal.note:
@@ -69,14 +70,15 @@ def _start(request: Request) -> int | None:
                     manager.reload(goal.app or goal.selector, options=ReloadOptions(timeout=timeout))
                 else:
                     _begin(manager, goal, wait=request.wait, timeout=timeout, force=request.force)
+                begun.append(goal.selector)
             except EnvironmentProblem:
                 raise  # the others would meet it, too
             except PysupError as exc:
                 failed.append(exc)
         if request.wait:
             _show(manager, goals)
-        else:
-            output.echo(f"Starting {', '.join(goal.selector for goal in goals)}.")
+        elif begun:
+            output.echo(f"Starting {', '.join(begun)}.")
     return _report(failed)
 
 
