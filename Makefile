@@ -31,6 +31,7 @@ demo: setup ## The talk's demo in a box: an app once per core, killed, rebooted,
 
 bench: ## pysup beside PM2, supervisord and circus, as ratios: make bench ROW=list
 	@scripts/setup npm
+	@$(BIN)/python -m compileall -q supervisor # as pip does where users install it
 	scripts/as-root env PYTHONPATH=scripts $(BIN)/python -m bench $(if $(ROW),--row $(ROW)) $(ARGS)
 
 build: setup ## The wheel and the sdist in dist/, and a try of the wheel without the source
