@@ -101,10 +101,10 @@ def play(demo: Demo) -> None:
 
 
 EPILOGUE = """
-  sudo .venv/bin/pysup box run -- bash   a box of your own to try things in
-  .venv/bin/pysup start --help           every option, with examples
-  examples/README.md                     more to start
-  README.md                              from here to your own server
+  sudo .venv/bin/pysup box up       a box of your own to try things in; then box enter, and box down
+  .venv/bin/pysup start --help      every option, with examples
+  examples/README.md                more to start
+  README.md                         from here to your own server
 """
 
 
