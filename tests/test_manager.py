@@ -155,6 +155,14 @@ async def test_saving_restarts_nothing(manager: Manager) -> None:
     assert (found.saved, found.spec, pids(found)) == (False, first.spec, pids(first))
 
 
+async def test_a_saved_app_that_is_stopped_starts_as_it_was_changed(manager: Manager) -> None:
+    """Where systemd still has the target loaded, it has the instances that this wants loaded, too, and is told."""
+    await manager.start(apps.app(instances=2))
+    await manager.save()
+    await manager.stop("web")
+    assert states(await manager.scale("web", 4)) == ["active"] * 4
+
+
 async def test_a_program_that_fails_at_once_fails_the_start(manager: Manager) -> None:
     """With systemd's result, and the exit code in plain words."""
     with pytest.raises(StartFailed, match="exit code 1") as caught:

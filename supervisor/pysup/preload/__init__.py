@@ -21,8 +21,7 @@ _SERVERS = {
 
 def text() -> str:
     """What Node programs load."""
-    file = Path(__file__).with_name("node.cjs")
-    return file.read_text(encoding="utf-8") if file.exists() else ""
+    return Path(__file__).with_name("node.cjs").read_text(encoding="utf-8")
 
 
 def is_for(app: App) -> bool:
