@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from pysup.errors import NotPermitted, SpecError
-from pysup.journal import Kind, Query, Source, access, matches
+from pysup.journal import Kind, Query, Source, access, matches, native
 from pysup.journal.lines import Joiner, joined, joined_backward
 from pysup.journal.matches import Selector
 from pysup.journal.record import Record, identity, realtime
@@ -306,3 +307,36 @@ class TestAccess:
 
     def test_no_journal_is_no_reason_to_refuse(self, tmp_path: Path) -> None:
         access.check(Scope.USER, volatile=tmp_path / "a", persistent=tmp_path / "b")
+
+
+class Unsettled:
+    """libsystemd's journal, standing on an entry that journald has not finished."""
+
+    def __init__(self, age_usec: int, *readings: dict[str, bytes]) -> None:
+        self.at_usec = time.time_ns() // 1000 - age_usec
+        self.readings = list(readings)
+
+    def _get_cursor(self) -> str:
+        return cursor(1, self.at_usec)
+
+    def _get_realtime(self) -> int:
+        return self.at_usec
+
+    def _get_all(self) -> dict[str, bytes]:
+        return self.readings.pop(0) if len(self.readings) > 1 else self.readings[0]
+
+
+class TestUnsettled:
+    """An entry may be visible a moment before its message is."""
+
+    def test_a_young_entry_is_asked_for_its_message_again(self) -> None:
+        bare = {"PRIORITY": b"6"}
+        found = native.read(Unsettled(0, bare, bare, {**bare, "MESSAGE": b"hello"}))
+        assert found is not None
+        assert found.data("MESSAGE") == b"hello"
+
+    def test_an_entry_may_have_no_message(self) -> None:
+        for age_usec in (0, 10_000_000):
+            found = native.read(Unsettled(age_usec, {"PRIORITY": b"6"}))
+            assert found is not None
+            assert found.data("MESSAGE") == b""
