@@ -100,6 +100,13 @@ def test_a_start_that_fails_shows_its_last_lines(run: Callable[..., str], tmp_pa
     assert found["broken@0"]["state"] != "active"
 
 
+def test_a_program_that_ends_by_itself_is_told_of_run(run: Callable[..., str]) -> None:
+    """It did what it should; only it is not an app."""
+    said = run("start", "/bin/true", "--restart", "no", code=1)
+    assert "ended by itself, with exit code 0" in said
+    assert "pysup run" in said
+
+
 def test_no_wait_returns_at_once(run: Callable[..., str]) -> None:
     """Whatever becomes of it."""
     began = time.monotonic()

@@ -82,7 +82,7 @@ def _failed(patient: _Patient) -> Iterator[Check]:
                     name=str(one.name),
                     status=Status.FAIL,
                     message=f"failed, and systemd leaves it so: {why.what if why else one.result}",
-                    remedy=f"Mend it, then type: pysup start {one.name}. {why.remedy if why else ''}".strip(),
+                    remedy=f"{(why and why.remedy) or 'Mend it.'} Then type: pysup start {one.name}",
                 )
         yield from _restless(found)
 

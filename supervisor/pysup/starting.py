@@ -19,6 +19,8 @@ from pysup.unit import ActiveState, Instance, Scope
 SURVIVAL = 0.5
 LOG_LINES = 10
 
+_ENDED = "A server must stay in the foreground. What is meant to end is a job: pysup run -- COMMAND."
+
 
 async def survive(bus: Bus, store: Store, scope: Scope, app: App, units: Iterable[str], began: float) -> None:
     """Return once the instances in *units* are ready and, where systemd cannot tell, have lived half a second.
@@ -67,7 +69,7 @@ async def _failure(app: App, scope: Scope, failed: Sequence[Instance], begun: in
     first = failed[0]
     log = await asyncio.to_thread(lambda: logs.last_lines(app, scope, first.name, LOG_LINES, since=began))
     why = conclude(first, app, log)
-    words = why.what if why else "it ended at once"
+    words = why.what if why else "it ended by itself, with exit code 0"
     times = "once" if first.restarts == 1 else f"{first.restarts} times"
     again = f"; systemd has started it again {times}" if first.restarts else ""
     count = f"{len(failed)} of {begun} instances failed to start; " if begun > 1 else ""
@@ -75,7 +77,7 @@ async def _failure(app: App, scope: Scope, failed: Sequence[Instance], begun: in
         f"app {app.name!r}: {count}{first.name}: {words}{again}",
         results=[(one.name.unit, one.result) for one in failed],
         log=log,
-        hint=(why.remedy if why else "") or f"pysup logs {app.name} shows what it said.",
+        hint=(why.remedy if why else _ENDED) or f"pysup logs {app.name} shows what it said.",
     )
 
 

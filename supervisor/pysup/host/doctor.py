@@ -129,7 +129,7 @@ def _lingering(machine: _Machine) -> Iterator[Check]:
             name="lingering",
             status=Status.WARN,
             message=f"off for {name}: their apps end when they log out, and do not start at boot",
-            remedy=f"Type: {machine.sudo}loginctl enable-linger {name}",
+            remedy=f"Type: pysup startup (or {machine.sudo}loginctl enable-linger {name})",
         )
 
 
