@@ -28,8 +28,9 @@ _CONTROLS = ["\n", "a\nExecStart=/bin/evil", "\r\n", "\t", "\x7f", "\x01", "\x85
 nasty = st.sampled_from([*_SYSTEMD, *_QUOTES, *_CONTROLS])
 arguments = st.lists(st.one_of(nasty, words, st.builds("".join, st.lists(nasty, max_size=4))), max_size=6)
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,15}", fullmatch=True)
+_NUMBERED = ("NODE_APP_INSTANCE", "INSTANCE", "ADMIN_PORT", "METRICS_PORT")
 env_names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,10}", fullmatch=True).filter(
-    lambda name: name not in {"PYSUP_APP", "PYSUP_INSTANCE", "NODE_APP_INSTANCE", "PORT"}
+    lambda name: name not in {*_NUMBERED, "PYSUP_APP", "PYSUP_INSTANCE", "PORT"}
 )
 environments = st.dictionaries(env_names, st.one_of(nasty, words), max_size=4)
 lines = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp")), max_size=20).filter(
@@ -55,10 +56,13 @@ apps = st.builds(
     physical=st.booleans(),
     port=st.one_of(st.none(), st.integers(1, 60000)),
     env=environments,
+    instance_var=st.sampled_from(_NUMBERED[:2]),
+    increment=st.dictionaries(st.sampled_from(_NUMBERED[2:]), st.integers(0, 2**53), max_size=2),
     env_files=st.lists(paths, max_size=2).map(tuple),
     user=st.sampled_from(["", "nobody"]),
     group=st.sampled_from(["", "nogroup"]),
     restart=st.sampled_from(Restart),
+    autostart=st.booleans(),
     restart_delay=st.one_of(st.just(0), seconds),
     restart_limit=st.integers(0, 100),
     restart_window=seconds,

@@ -86,6 +86,7 @@ def test_every_option_reaches_its_field(script: str) -> None:
         " --memory-high 512M --cpu-quota 150% --cpu-weight 50 --io-weight 60 --tasks-max 70 --nofile 80 --nice -5"
         " --ready tcp --ready-timeout 9s --wants a,b --requires redis-server.service --after c"
         " --log-output out.log --log-error null --log-rate-limit 7"
+        " --instance-var WORKER --increment ADMIN_PORT=9000 --restart-delay-max 5s --no-autostart"
         " --unit OnFailure=x.service --service LimitCORE=0 --service Environment=A=1 --service Environment=B=2"
     )
     found = app(script, *words.split())
@@ -103,7 +104,11 @@ def test_every_option_reaches_its_field(script: str) -> None:
         env=found.env,
         env_files=(f"{here}/values.env",),
         restart=Restart.ON_FAILURE,
+        instance_var="WORKER",
+        increment={"ADMIN_PORT": 9000},
+        autostart=False,
         restart_delay=2,
+        restart_delay_max=5,
         restart_limit=3,
         restart_window=300,
         stop_exit_codes=(0, 3),

@@ -16,7 +16,7 @@ PER_CORE: Literal["per-core"] = "per-core"
 
 Instances = int | Literal["per-core"]
 
-_OURS = frozenset({"PYSUP_APP", "PYSUP_INSTANCE", "NODE_APP_INSTANCE"})
+_OURS = frozenset({"PYSUP_APP", "PYSUP_INSTANCE"})
 
 
 def _set(value: object, **changes: object) -> None:
@@ -158,6 +158,9 @@ class App:
     ``command`` is the argument vector; with ``interpreter`` (itself a vector) that comes first. Times are seconds.
     ``instances`` is a number or ``PER_CORE``: one per CPU that the caller may run on, each on its own; ``reserve``
     leaves that many CPUs free (the first ones), or just those CPU numbers; ``physical`` counts cores, not threads.
+    ``instance_var`` is the variable that holds an instance's number; those of ``increment`` hold theirs plus it, as
+    PORT does with ``port``. Unless ``autostart``, neither a boot nor a file of apps starts it, only who names it.
+    ``restart_delay`` grows by half each time up to ``restart_delay_max``, while starts fail; 0: it does not.
     ``restart_limit`` starts within ``restart_window`` seconds, then systemd gives up; 0 never gives up.
     ``listen`` are addresses on which systemd listens for all instances together; with ``spread`` for each on its own.
     ``wants``, ``requires`` and ``after`` name other apps, or units (with their suffix); all three order.
@@ -178,14 +181,18 @@ class App:
     port: int | None = None
     listen: tuple[Listen, ...] = ()
     spread: bool = False
+    instance_var: str = "NODE_APP_INSTANCE"
+    increment: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     env_files: tuple[str, ...] = ()
     user: str = ""
     group: str = ""
 
+    autostart: bool = True
     restart: Restart = Restart.ALWAYS
     restart_delay: float = 0.0
+    restart_delay_max: float = 0.0
     restart_limit: int = 16
     restart_window: float = 60.0
     stop_exit_codes: tuple[int, ...] = ()
@@ -236,6 +243,7 @@ class App:
         _set(
             self,
             env=MappingProxyType(dict(sorted(self.env.items()))),
+            increment=MappingProxyType(dict(sorted(self.increment.items()))),
             unit=_directives(self.unit, "unit"),
             service=_directives(self.service, "service"),
             restart=check.choice(Restart, self.restart, "restart"),
@@ -276,6 +284,12 @@ class App:
             last = self.port + (self.instances if isinstance(self.instances, int) else 1) - 1
             check.port(last, "port of the last instance")
         check.not_negative(self.restart_delay, "restart_delay")
+        check.not_negative(self.restart_delay_max, "restart_delay_max")
+        if self.restart_delay_max and not 0 < self.restart_delay <= self.restart_delay_max:
+            raise SpecError(
+                f"app {self.name!r}: restart_delay {self.restart_delay:g}s cannot grow to {self.restart_delay_max:g}s",
+                hint="Begin with more than 0, such as 100ms, and end with more than that.",
+            )
         check.between(self.restart_limit, 0, 2**31 - 1, "restart_limit")
         check.positive(self.restart_window, "restart_window")
         check.positive(self.stop_timeout, "stop_timeout")
@@ -285,14 +299,29 @@ class App:
             check.between(self.nice, -20, 19, "nice")
 
     def _check_environment(self) -> None:
-        reserved = _OURS | ({"PORT"} if self.port is not None else set())
+        check.env_name(self.instance_var, "instance_var")
+        counted = {*self.increment, *(["PORT"] if self.port is not None else [])}
+        for key, base in self.increment.items():
+            check.env_name(key, "increment")
+            check.between(base, 0, 2**53, f"increment.{key}")
+        if (
+            self.instance_var in _OURS | counted
+            or _OURS & counted
+            or (self.port is not None and "PORT" in self.increment)
+        ):
+            raise SpecError(
+                f"app {self.name!r}: two of instance_var, increment and port set the same variable",
+                hint="Give each a name of its own.",
+            )
+        reserved = _OURS | counted | {self.instance_var}
         for key, value in self.env.items():
             check.env_name(key, "env")
             check.env_value(value, f"env {key}")
             if key in reserved:
                 raise SpecError(
                     f"app {self.name!r}: env {key!r} is set by pysup for each instance",
-                    hint="Take it out of env" + (", or drop port." if key == "PORT" else "."),
+                    hint="Take it out of env"
+                    + (f", or of {'port' if key == 'PORT' else 'increment'}." if key in counted else "."),
                 )
         for file in self.env_files:
             check.path(file, "env_files")

@@ -192,7 +192,12 @@ def _stale(patient: _Patient) -> Iterator[Check]:
 def _not_enabled(patient: _Patient) -> Iterator[Check]:
     for name, app in patient.apps.items():
         target = names.target_unit(name)
-        if app.saved and not (app.directory / f"{patient.store.boot_target}.wants" / target).is_symlink():
+        if (
+            app.saved
+            and app.app
+            and app.app.autostart
+            and not (app.directory / f"{patient.store.boot_target}.wants" / target).is_symlink()
+        ):
             yield Check(
                 name=name,
                 status=Status.FAIL,

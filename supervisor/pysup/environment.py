@@ -24,10 +24,11 @@ def of(instance: Instance, app: App | None) -> dict[str, str]:
     own = {
         "PYSUP_APP": app.name,
         "PYSUP_INSTANCE": str(instance.name.number),
-        "NODE_APP_INSTANCE": str(instance.name.number),
+        app.instance_var: str(instance.name.number),
     }
+    counted = {name: str(base + instance.name.number) for name, base in app.increment.items()}
     port = {"PORT": str(instance.port)} if instance.port is not None else {}
-    return {**app.env, **own, **port}
+    return {**app.env, **own, **counted, **port}
 
 
 def _of_process(instance: Instance) -> dict[str, str] | None:

@@ -109,6 +109,13 @@ class Manager:
             return replace(status.assemble(self._store.get(what.name), {}, self.scope), notes=notes)
         return await self._begin(what, wait=wait, timeout=timeout, restart=False)
 
+    async def define(self, app: App) -> AppStatus:
+        """Have an app known, or known as it is now, without starting it. What runs of it goes on as it is."""
+        preflight.check(app, self.scope)
+        operator = await self._operator()
+        await operator.define(app)
+        return await self.get(app.name)
+
     async def restart(self, selectors: Selectors, *, wait: bool = True, timeout: float | None = None) -> AppList:
         """Stop and start; what does not run is started. Waits and raises like ``start``."""
         return await self._begin(selectors, wait=wait, timeout=timeout, restart=True)

@@ -46,6 +46,18 @@ class Operator:
             await self.bus.calls(decision.resets)
         return decision
 
+    async def define(self, app: App) -> None:
+        """Write what has changed; nothing is started or stopped."""
+        async with self._locked(app.name):
+            found = self.store.find(app.name)
+            if found and found.app == app:
+                return
+            saved = found is not None and found.saved
+            rendered = await self.bus.converse(self.workshop.render(app, saved=saved))
+            await asyncio.to_thread(self.store.write, app.name, rendered.files, saved=saved)
+            if found:
+                await self.bus.call(systemd1.reload())
+
     async def finish(self, begun: Sequence[Decision], *, wait: bool, timeout: float | None) -> None:
         """Start what was begun and, with *wait*, see it ready."""
         began = time.time()

@@ -123,9 +123,7 @@ def render_spare(app: App, machine: Machine, directory: str) -> dict[str, File]:
         environment=environment,
         preload=preloaded,
     )
-    service = [*_service_section(form), ("Restart", "no")]
-    if app.port is not None:
-        service.append(("Environment", f"PORT={app.port + number}"))
+    service = [*_service_section(form), ("Restart", "no"), *_counted(app, number)]
     text = section("Unit", _unit_section(form)) + "\n" + section("Service", service)
     files = {names.spare_unit(app.name): File(text)}
     if app.env:
@@ -191,7 +189,7 @@ def _service_section(form: _Form) -> Lines:
     yield "Type", "notify" if app.ready.when is ReadyWhen.NOTIFY else "exec"
     if app.ready.when is ReadyWhen.NOTIFY:
         yield "NotifyAccess", "all"
-    if app.listen and machine.version < sockets.STEPS_SINCE:
+    if (app.listen or app.restart_delay_max) and machine.version < sockets.STEPS_SINCE:
         yield from sockets.brake(app, form.instance)
     yield "ExecStart", _exec_start(form)
     waiter = probe.command(app.ready, app.port is not None, curl=machine.curl)
@@ -205,9 +203,9 @@ def _service_section(form: _Form) -> Lines:
         yield "NonBlocking", "yes"
         yield "Environment", sockets.environment(app)
     yield from _environment(form)
-    yield from _ending(app)
-    if app.listen and machine.version >= sockets.STEPS_SINCE:
-        yield from sockets.growing_delay()
+    yield from _ending(app, machine)
+    if (app.listen or app.restart_delay_max) and machine.version >= sockets.STEPS_SINCE:
+        yield from sockets.growing_delay(app)
     yield from _output(app, form.instance)
     yield from limits(app.limits, app.nice)
     yield from _extra(app.service)
@@ -226,7 +224,7 @@ def _exec_start(form: _Form) -> str:
 
 def _environment(form: _Form) -> Lines:
     app = form.app
-    numbers = f"PYSUP_INSTANCE={form.instance} NODE_APP_INSTANCE={form.instance}"
+    numbers = f"PYSUP_INSTANCE={form.instance} {app.instance_var}={form.instance}"
     yield "Environment", f"{quote('PYSUP_APP=' + app.name)} {numbers}"
     for file in app.env_files:
         yield "EnvironmentFile", specifier(file)
@@ -238,9 +236,10 @@ def _environment(form: _Form) -> Lines:
         yield "Group", app.group
 
 
-def _ending(app: App) -> Lines:
+def _ending(app: App, machine: Machine) -> Lines:
     yield "Restart", app.restart.value
-    yield "RestartSec", span(app.restart_delay)
+    is_braked = app.restart_delay_max and machine.version < sockets.STEPS_SINCE
+    yield "RestartSec", span(0 if is_braked else app.restart_delay)
     # Programs that end by 128+SIGINT or 128+SIGTERM after that signal did what they were asked.
     yield "SuccessExitStatus", " ".join(["130", "143", *map(str, app.stop_exit_codes)])
     if app.stop_exit_codes:
@@ -292,15 +291,23 @@ def _instance(app: App, number: int, cpus: tuple[int, ...]) -> str:
     service = list(sockets.service_section(app, number)) if app.spread else []
     if cpus:
         service.append(("CPUAffinity", str(cpus[number % len(cpus)])))
-    if app.port is not None:
-        service.append(("Environment", f"PORT={app.port + number}"))
+    service += _counted(app, number)
     return "\n".join(section(name, lines) for name, lines in (("Unit", unit), ("Service", service)) if lines)
+
+
+def _counted(app: App, number: int) -> Lines:
+    """Variables that differ from instance to instance."""
+    if app.port is not None:
+        yield "Environment", f"PORT={app.port + number}"
+    for name, base in app.increment.items():
+        yield "Environment", f"{name}={base + number}"
 
 
 def _target(app: App, scope: Scope, numbers: Iterable[int]) -> str:
     wants = [("Wants", names.instance_unit(app.name, number)) for number in numbers]
     unit = [("Description", f"{app.name}, all instances"), *wants]
-    return section("Unit", unit) + "\n" + section("Install", [("WantedBy", BOOT_TARGET[scope])])
+    boot = "\n" + section("Install", [("WantedBy", BOOT_TARGET[scope])]) if app.autostart else ""
+    return section("Unit", unit) + boot
 
 
 def _slice(app: App) -> str:

@@ -7,6 +7,7 @@ instances.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from pysup import names
@@ -17,7 +18,8 @@ from pysup.unitfile import command_line, quote, section, specifier
 Lines = Iterator[tuple[str, str]]
 
 # Waits before a start, by how often the last starts failed in a row: the brake where systemd has no RestartSteps=.
-_PAUSES = "0 0 0 0.2 0.4 0.8 1.6 3.2 6.4 12.8 15"
+_PAUSES = ("0", "0", "0", "0.2", "0.4", "0.8", "1.6", "3.2", "6.4", "12.8", "15")
+_GROWTH = 1.5
 _COUNT = (
     'f="$RUNTIME_DIRECTORY/failures"; '
     'case "$SERVICE_RESULT" in success) rm -f "$f";; *) '
@@ -25,7 +27,7 @@ _COUNT = (
     'echo $((n+1)) >"$f";; esac'
 )
 _BRAKE = (
-    'read -r n 2>/dev/null <"$RUNTIME_DIRECTORY/failures" || n=0; [ "$n" -le 10 ] || n=10; '
+    'read -r n 2>/dev/null <"$RUNTIME_DIRECTORY/failures" || n=0; [ "$n" -lt $# ] || n=$(($#-1)); '
     'shift "$n"; [ "$1" = 0 ] || sleep "$1"; : >"$RUNTIME_DIRECTORY/started"'
 )
 
@@ -36,14 +38,27 @@ def brake(app: App, instance: str) -> Lines:
     """Growing waits between starts that fail one after the other, for a systemd without RestartSteps=."""
     yield "RuntimeDirectory", f"{names.PREFIX}{app.name}@{instance}"
     yield "RuntimeDirectoryPreserve", "restart"
-    yield "ExecStartPre", command_line(("/bin/sh", "-c", _BRAKE, "brake", *_PAUSES.split()))
+    yield "ExecStartPre", command_line(("/bin/sh", "-c", _BRAKE, "brake", *pauses(app)))
     yield "ExecStopPost", command_line(("/bin/sh", "-c", _COUNT, "count"))
 
 
-def growing_delay() -> Lines:
+def pauses(app: App) -> tuple[str, ...]:
+    """How many seconds to wait after no failed start, after one, and so on; the last holds for all that follow."""
+    if not app.restart_delay_max:
+        return _PAUSES
+    grown = (app.restart_delay * _GROWTH**step for step in range(_steps(app)))
+    return ("0", *(f"{pause:.3f}".rstrip("0").rstrip(".") for pause in grown), f"{app.restart_delay_max:g}")
+
+
+def growing_delay(app: App) -> Lines:
     """The same by systemd itself."""
-    yield "RestartSteps", "8"
-    yield "RestartMaxDelaySec", "15s"
+    yield "RestartSteps", str(_steps(app)) if app.restart_delay_max else "8"
+    yield "RestartMaxDelaySec", f"{round(app.restart_delay_max * 1000)}ms" if app.restart_delay_max else "15s"
+
+
+def _steps(app: App) -> int:
+    """After how many failures the delay is the longest."""
+    return max(1, math.ceil(math.log(app.restart_delay_max / app.restart_delay, _GROWTH)))
 
 
 def units(app: App, number: int | None = None) -> list[str]:

@@ -135,7 +135,8 @@ class Store:
     def write(self, name: str, files: Mapping[str, File], *, saved: bool) -> None:
         """Make *files* the app's only files, in the one directory and not in the other. The lock must be held."""
         links = {f"{self.boot_target}.wants/{names.target_unit(name)}": f"../{names.target_unit(name)}"}
-        self._commit(name, self.directory(saved=saved), files, links if saved else {})
+        is_enabled = saved and "[Install]" in files[names.target_unit(name)].text
+        self._commit(name, self.directory(saved=saved), files, links if is_enabled else {})
         self._commit(name, self.directory(saved=not saved), {}, {})
 
     def remove(self, name: str) -> None:

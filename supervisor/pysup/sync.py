@@ -88,6 +88,10 @@ class Manager:
         known = what
         return self._run(lambda manager: manager.start(known, wait=wait, timeout=timeout, force=force))
 
+    def define(self, app: App) -> AppStatus:
+        """Have an app known without starting it."""
+        return self._run(lambda manager: manager.define(app))
+
     def reload(self, what: App | Selectors, *, options: ReloadOptions | None = None) -> AppList:
         """Replace running instances by new ones."""
         from pysup.reload import USUAL

@@ -86,6 +86,14 @@ class Request:
     physical: Annotated[bool, _option(_COUNT, "--physical", help="Count physical cores, not threads.")] = False
     port: Annotated[Number, _option(_COUNT, "--port", "-p", metavar="BASE", help="Instance i gets PORT=BASE+i.")] = None
 
+    instance_var: Annotated[
+        Text,
+        _option(_COUNT, "--instance-var", metavar="NAME", help="The variable for the number; not NODE_APP_INSTANCE."),
+    ] = None
+    increment: Annotated[
+        Texts, _option(_COUNT, "--increment", metavar="NAME=BASE", help="Instance i gets NAME=BASE+i; repeat it.")
+    ] = None
+
     listen: Annotated[
         Texts,
         _option(
@@ -118,6 +126,12 @@ class Request:
             "--restart-delay",
             metavar="TIME",
             help=f"How long it waits before that: 500ms, 2s. Usual: {_USUAL['restart_delay']:g}s.",
+        ),
+    ] = None
+    restart_delay_max: Annotated[
+        Text,
+        _option(
+            _LIFE, "--restart-delay-max", metavar="TIME", help="… growing by half up to this, while starts fail: 15s."
         ),
     ] = None
     restart_limit: Annotated[
@@ -207,6 +221,11 @@ class Request:
     unit: Annotated[Texts, _option(_RAW, "--unit", metavar="K=V", help="A directive for [Unit]; repeat it.")] = None
     service: Annotated[
         Texts, _option(_RAW, "--service", metavar="K=V", help="A directive for [Service]; repeat it.")
+    ] = None
+
+    autostart: Annotated[
+        bool | None,
+        _option(_LIFE, "--autostart/--no-autostart", help="Start it now and at boot, as is usual; or keep it stopped."),
     ] = None
 
     scope: Scopes = None

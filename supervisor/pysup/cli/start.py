@@ -64,7 +64,9 @@ def _start(request: Request) -> int | None:
             if goal.note:
                 output.note(f"{goal.selector}: {goal.note}")
             try:
-                if request.rolling:
+                if goal.app and request.autostart is False:
+                    manager.define(goal.app)
+                elif request.rolling:
                     from pysup.reload import ReloadOptions  # brings an event loop, which not every start needs
 
                     manager.reload(goal.app or goal.selector, options=ReloadOptions(timeout=timeout))

@@ -18,10 +18,10 @@ from pysup.host.resolve import Resolved, resolve
 from pysup.unit import Scope
 
 _AS_GIVEN = (
-    *("name", "namespace", "description", "user", "group", "port", "spread"),
+    *("name", "namespace", "description", "user", "group", "port", "spread", "instance_var", "autostart"),
     *("restart", "restart_limit", "kill_mode", "stop_signal", "nice"),
 )
-_TIMES = ("restart_delay", "restart_window", "stop_timeout")
+_TIMES = ("restart_delay", "restart_delay_max", "restart_window", "stop_timeout")
 _NAMES = ("wants", "requires", "after")
 _LIMITS: Mapping[str, Callable[[str, str], float] | None] = {
     "memory_max": parse.size,
@@ -85,6 +85,9 @@ def changes(request: Request, before: App | None) -> dict[str, object]:
         given["stop_exit_codes"] = tuple(
             check.number(code, "--stop-exit-codes") for code in _split(request.stop_exit_codes)
         )
+    if request.increment is not None:
+        pairs = (_pair(text, "--increment") for text in request.increment)
+        given["increment"] = {key: check.number(value, "--increment") for key, value in pairs}
     for name in ("unit", "service"):
         if pairs := getattr(request, name):
             given[name] = _directives(pairs, f"--{name}")
