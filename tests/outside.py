@@ -1,6 +1,7 @@
 """The pytest on the machine: it hands the tests that need a systemd to a pytest in a box, and reports for them.
 
-So there is one session with one summary, and choosing tests (-k, -x, node ids) works wherever they run.
+So there is one session with one summary, and choosing tests (-k, -x, node ids) works wherever they run. Root's tests,
+the ordinary user's and the machine's run side by side, in a box each: most of the time they wait for something.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, Self
 
 import pytest
 
@@ -29,72 +32,114 @@ _OPTIONS = ("-p", "no:cacheprovider", "-o", "faulthandler_timeout=180", "-o", "f
 
 
 class Dispatcher:
-    """Boots the session's box when it is first needed, and sends the tests there that belong there."""
+    """Boots boxes when they are first needed, and sends the tests there that belong there."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._batches: dict[str, list[pytest.Item]] = {}
+        self._batches: list[Batch] = []
         self._open = ExitStack()
 
     @cached_property
     def box(self) -> Box:
-        """The session's box."""
+        """The box of the tests that run on the machine."""
         return self._open.enter_context(grounds.booted())
 
     @pytest.hookimpl(trylast=True)  # after -k and -m have chosen
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Put the tests of each batch together, after those that run on the machine."""
-        self._batches = {name: [item for item in items if item.get_closest_marker(name)] for name in ACCOUNTS}
-        elsewhere = [item for batch in self._batches.values() for item in batch]
+        found = {name: [item for item in items if item.get_closest_marker(name)] for name in ACCOUNTS}
+        self._batches = [
+            Batch(self._config, self._open, ACCOUNTS[name], batch) for name, batch in found.items() if batch
+        ]
+        elsewhere = [item for batch in found.values() for item in batch]
         there = set(elsewhere)
         items[:] = [item for item in items if item not in there] + elsewhere
 
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
-        """Run a batch when its first test's turn has come; the others' reports are in by the time of theirs."""
-        for name, batch in self._batches.items():
-            if item in batch:
-                if item is batch[0]:
-                    self._run(ACCOUNTS[name], batch)
+        """Report a batch when its first test's turn has come; the others' reports are in by the time of theirs."""
+        for batch in self._batches:
+            batch.begin()
+        for batch in self._batches:
+            if item in batch.items:
+                if item is batch.items[0]:
+                    batch.report()
                 return True
         return None
 
     def pytest_unconfigure(self) -> None:
-        """Take the box down."""
+        """Take the boxes down, and with them what may still run there."""
         self._open.close()
 
-    def _run(self, user: str | None, batch: Sequence[pytest.Item]) -> None:
-        """Run the tests in the box; when one of them takes its pytest with it, go on behind it."""
-        waiting = {item.nodeid: item for item in batch}
-        while waiting:
-            died_of, why = self._run_until_end(user, waiting)
-            if batch[0].session.shouldfail:  # by -x, so it is right that others did not run
+
+class Batch:
+    """The tests of one account, in a box of their own."""
+
+    def __init__(self, config: pytest.Config, stack: ExitStack, user: str | None, items: Sequence[pytest.Item]) -> None:
+        self.items = items
+        self._config = config
+        self._open = stack
+        self._user = user
+        self._waiting = {item.nodeid: item for item in items}
+        self._inner: Inner | None = None
+
+    def begin(self) -> None:
+        """Let the tests run, unless they do."""
+        if self._inner is None:
+            self._box = self._open.enter_context(grounds.booted())
+            self._inner = self._pytest()
+
+    def report(self) -> None:
+        """Report on every test; when one of them takes its pytest with it, go on behind it."""
+        while self._inner and self._waiting:
+            died_of, why = self._report_until_end(self._inner)
+            if self.items[0].session.shouldfail:  # by -x, so it is right that others did not run
                 return
-            for item in [waiting.pop(nodeid) for nodeid in died_of]:
+            for item in [self._waiting.pop(nodeid) for nodeid in died_of]:
                 self._config.hook.pytest_runtest_logreport(report=_missing(item, why))
-            if waiting:
-                for manager in leftovers.managers(self.box):
+            if self._waiting:
+                for manager in leftovers.managers(self._box):
                     manager.clean()
+                self._inner = self._pytest()
 
-    def _run_until_end(self, user: str | None, waiting: dict[str, pytest.Item]) -> tuple[list[str], str]:
-        """Let one pytest run, and take out of *waiting* what it finishes; says what it died of, and its words."""
+    def _report_until_end(self, inner: Inner) -> tuple[list[str], str]:
+        """Take what finishes out of those that wait; says which test the pytest died of, and its words."""
         running = ""
-        with tempfile.TemporaryFile("w+") as words, self._pytest(user, list(waiting), words) as process:
-            try:
-                for line in process.stdout or ():
-                    running = self._replay(json.loads(line), waiting)
-            except BaseException:
-                process.kill()
-                raise
-            process.wait()
-            words.seek(0)
-            why = f"the pytest in the box ended ({process.returncode}) during this test; it said:\n{words.read()}"
-        return [running] if running in waiting else list(waiting), why
+        while line := inner.lines.get():
+            running = self._replay(json.loads(line))
+        code, words = inner.end()
+        why = f"the pytest in the box ended ({code}) during this test; it said:\n{words}"
+        return [running] if running in self._waiting else list(self._waiting), why
 
-    def _pytest(self, user: str | None, tests: Sequence[str], words: object) -> subprocess.Popen[str]:
+    def _pytest(self) -> Inner:
         choice = self._config.option
         chosen = [f"--maxfail={choice.maxfail or 0}", f"--tb={choice.tbstyle}", *["--showlocals"] * choice.showlocals]
-        return self.box.popen(
-            grounds.python("-m", "pytest", "-p", "inside", *_OPTIONS, *chosen, *tests),
+        return self._open.enter_context(Inner(self._box, self._user, [*chosen, *self._waiting]))
+
+    def _replay(self, said: dict[str, dict[str, Any]]) -> str:
+        """Hand what was said on to pytest's own hooks, as if the test had run here; returns which test it was."""
+        hook = self._config.hook
+        match said:
+            case {"started": which}:
+                hook.pytest_runtest_logstart(**which)
+            case {"finished": which}:
+                hook.pytest_runtest_logfinish(**which)
+                del self._waiting[which["nodeid"]]
+            case {"report": which}:
+                report = hook.pytest_report_from_serializable(config=self._config, data=which)
+                if isinstance(report.longrepr, list):  # a skip's place and reason; JSON has no tuples
+                    report.longrepr = tuple(report.longrepr)
+                hook.pytest_runtest_logreport(report=report)
+        return str(which["nodeid"])
+
+
+class Inner:
+    """A pytest in a box. Nobody need listen to it: what it says is kept. Killed at the end of its context."""
+
+    def __init__(self, box: Box, user: str | None, words: Sequence[str]) -> None:
+        self.lines: SimpleQueue[str] = SimpleQueue()  # an empty one is the end
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the context
+        self._process = box.popen(
+            grounds.python("-m", "pytest", "-p", "inside", *_OPTIONS, *words),
             user=user,
             cwd=grounds.ROOT,
             env=grounds.environment(
@@ -104,25 +149,30 @@ class Dispatcher:
             ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=words,
+            stderr=self._errors,
             text=True,
         )
+        self._listener = Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
-    def _replay(self, said: dict[str, dict[str, Any]], waiting: dict[str, pytest.Item]) -> str:
-        """Hand what was said on to pytest's own hooks, as if the test had run here; returns which test it was."""
-        hook = self._config.hook
-        match said:
-            case {"started": which}:
-                hook.pytest_runtest_logstart(**which)
-            case {"finished": which}:
-                hook.pytest_runtest_logfinish(**which)
-                del waiting[which["nodeid"]]
-            case {"report": which}:
-                report = hook.pytest_report_from_serializable(config=self._config, data=which)
-                if isinstance(report.longrepr, list):  # a skip's place and reason; JSON has no tuples
-                    report.longrepr = tuple(report.longrepr)
-                hook.pytest_runtest_logreport(report=report)
-        return str(which["nodeid"])
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._errors, self._process:
+            self._process.kill()
+            self._listener.join()
+
+    def end(self) -> tuple[int, str]:
+        """Its exit code, and what it wrote to stderr, when it has ended."""
+        code = self._process.wait()
+        self._errors.seek(0)
+        return code, self._errors.read()
+
+    def _listen(self) -> None:
+        for line in self._process.stdout or ():
+            self.lines.put(line)
+        self.lines.put("")
 
 
 def _missing(item: pytest.Item, why: str) -> pytest.TestReport:
