@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
 
 from pysup.app import PER_CORE, App, KillMode, Limits, Log, Placement, Ready, ReadyWhen, Restart
 from pysup.render import Machine
+from pysup.triggers import Schedule, Watched
 from pysup.unit import Scope
 
 MACHINE = Machine(scope=Scope.SYSTEM, cpus=(0, 1, 4, 5), cores=(0, 4), curl="/usr/bin/curl")
@@ -42,7 +44,17 @@ directives = st.dictionaries(
     st.sampled_from(["LimitCORE", "Nice"]), st.lists(lines, min_size=1, max_size=2), max_size=2
 )
 
-apps = st.builds(
+schedules = st.builds(
+    Schedule,
+    when=lines.filter(bool),
+    calendar=st.lists(lines.filter(bool), min_size=1, max_size=2).map(tuple),
+    random_delay=st.one_of(st.just(0), seconds),
+)
+watched = st.builds(
+    Watched, paths=st.lists(paths, max_size=2).map(tuple), ignore=st.lists(paths, max_size=2).map(tuple), delay=seconds
+)
+
+_any = st.builds(
     App,
     name=names,
     namespace=st.one_of(st.just(""), names),
@@ -76,6 +88,8 @@ apps = st.builds(
         cpu_quota=st.one_of(st.none(), st.floats(0.01, 64)),
         io_weight=st.one_of(st.none(), st.integers(1, 10000)),
     ),
+    watch=st.one_of(st.none(), watched),
+    stdin=st.booleans(),
     nice=st.one_of(st.none(), st.integers(-20, 19)),
     ready=st.one_of(
         st.builds(Ready, when=st.sampled_from([ReadyWhen.EXEC, ReadyWhen.NOTIFY, ReadyWhen.SECONDS]), timeout=seconds),
@@ -89,3 +103,20 @@ apps = st.builds(
     unit=directives,
     service=directives,
 )
+
+
+@st.composite
+def _complete(draw: st.DrawFn) -> App:
+    """One with what does not go with everything: jobs are one instance of a program that ends."""
+    app = draw(_any)
+    if app.restart is Restart.NO:
+        return app
+    above = None if app.limits.memory_max is None else app.limits.memory_max - 1
+    return replace(
+        app,
+        schedule=draw(st.one_of(st.none(), schedules)),
+        memory_restart=draw(st.one_of(st.none(), st.integers(1, 2**40))) if above is None else above or None,
+    )
+
+
+apps = _complete()

@@ -11,6 +11,7 @@ from typing import Literal
 from pysup import check
 from pysup.errors import SpecError
 from pysup.listen import Listen
+from pysup.triggers import Schedule, Watched
 
 PER_CORE: Literal["per-core"] = "per-core"
 
@@ -163,6 +164,9 @@ class App:
     ``restart_delay`` grows by half each time up to ``restart_delay_max``, while starts fail; 0: it does not.
     ``restart_limit`` starts within ``restart_window`` seconds, then systemd gives up; 0 never gives up.
     ``listen`` are addresses on which systemd listens for all instances together; with ``spread`` for each on its own.
+    ``schedule`` restarts it at times; with ``restart`` ``no`` it is a job, which runs at those times only. ``watch``
+    restarts it when files change, ``memory_restart`` an instance that holds so many bytes. ``stdin`` lets people write
+    to it.
     ``wants``, ``requires`` and ``after`` name other apps, or units (with their suffix); all three order.
     ``unit`` and ``service`` are extra directives, as they would stand in those sections.
     """
@@ -200,6 +204,11 @@ class App:
     stop_timeout: float = 10.0
     kill_mode: KillMode = KillMode.CONTROL_GROUP
 
+    schedule: Schedule | None = None
+    watch: Watched | None = None
+    memory_restart: int | None = None
+    stdin: bool = False
+
     limits: Limits = Limits()
     nice: int | None = None
     ready: Ready = Ready()
@@ -220,6 +229,8 @@ class App:
         self._check_ready_port()
         self._check_listen()
         self._check_ready_is_its_own()
+        self._check_schedule()
+        self._check_memory()
         for name in ("wants", "requires", "after"):
             for value in getattr(self, name):
                 check.dependency(value, name)
@@ -236,6 +247,11 @@ class App:
     def is_per_core(self) -> bool:
         """Whether each instance has a CPU of its own."""
         return self.instances == PER_CORE or self.placement is Placement.CORE
+
+    @property
+    def is_job(self) -> bool:
+        """Whether it runs at its times only, each time until it is done."""
+        return self.schedule is not None and self.restart is Restart.NO
 
     def _freeze(self) -> None:
         for name in ("command", "interpreter", "env_files", "wants", "requires", "after", "stop_exit_codes", "listen"):
@@ -334,6 +350,36 @@ class App:
                 raise SpecError(f"app {self.name!r}: listen has the {what} {twice!r} twice", hint="Give each its own.")
         if self.spread and (not self.listen or any(one.port is None for one in self.listen)):
             raise SpecError(f"app {self.name!r}: spread is for TCP ports that it listens on", hint="Add listen=8080.")
+
+    def _check_schedule(self) -> None:
+        if not self.schedule:
+            return
+        if not self.is_job:
+            if self.schedule.catch_up:
+                raise SpecError(
+                    f"app {self.name!r}: catch_up is for jobs, and this app runs all the time",
+                    hint="Leave it out; a job is an app with restart=no.",
+                )
+            return
+        for name, is_asked, hint in (
+            ("more than one instance", self.instances != 1, "Give each job a name of its own."),
+            ("sockets", bool(self.listen), "What listens has to run: leave out restart=no."),
+            ("a ready condition", self.ready.when is not ReadyWhen.EXEC, "It is over when it ends."),
+            ("watch", self.watch is not None, "It runs at its times only."),
+            ("memory_restart", self.memory_restart is not None, "Its limit is memory_max."),
+        ):
+            if is_asked:
+                raise SpecError(f"app {self.name!r} is a job (schedule with restart=no): no {name}", hint=hint)
+
+    def _check_memory(self) -> None:
+        if self.memory_restart is None:
+            return
+        check.between(self.memory_restart, 1, 2**62, "memory_restart")
+        if self.limits.memory_max is not None and self.limits.memory_max <= self.memory_restart:
+            raise SpecError(
+                f"app {self.name!r}: memory_max is not above memory_restart, and would kill it first",
+                hint="Raise memory_max; left out, it is twice memory_restart.",
+            )
 
     def _check_ready_is_its_own(self) -> None:
         """A sibling on the same socket would answer the question whether an instance is ready."""

@@ -89,11 +89,32 @@ def decide(
     rendered = yield from workshop.render(app, saved=found is not None and found.saved)
     steps = plan.converge(app, rendered.numbers, found, units, restart=restart)
     if only and not only.whole:
-        steps = plan.narrow(steps, only)
-    elif found and found.app and (found.app.listen or app.listen):
+        return Decision(app, found, rendered, plan.narrow(steps, only))
+    if found and found.app and (found.app.listen or app.listen):
         sockets = yield from listening(app.name)
         steps = plan.change_sockets(steps, found.app, app, rendered.numbers, sockets)
+    steps = yield from _with_companions(store, steps, app, rendered)
+    if app.is_job:
+        steps = plan.wait_for_time(steps, app, run=restart and only is not None)
     return Decision(app, found, rendered, steps)
+
+
+def _with_companions(store: Store, steps: Plan, app: App, rendered: Rendered) -> Conversation[Plan]:
+    there = names.companions(app.name)
+    before = {unit: store.text(app.name, unit) for unit in there}
+    wanted = {unit: rendered.files[unit].text for unit in there if unit in rendered.files}
+    if not wanted and not any(before.values()):
+        return steps
+    known = yield from states.loaded(there)
+    up = {unit for unit, state in known.items() if state.active_state is not ActiveState.INACTIVE}
+    texts = {unit: text for unit, text in before.items() if text is not None}
+    return plan.change_companions(steps, texts, wanted, up, is_known=bool(known))
+
+
+def companions_up(app: str) -> Conversation[list[str]]:
+    """The units beside the app's instances that are there."""
+    found = yield from states.loaded(names.companions(app))
+    return [unit for unit in found if found[unit].active_state is not ActiveState.INACTIVE]
 
 
 def listening(app: str) -> Conversation[list[str]]:

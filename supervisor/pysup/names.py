@@ -63,6 +63,32 @@ def preload_file(app: str) -> str:
     return f"{PREFIX}{app}.cjs"
 
 
+COMPANIONS = (
+    "schedule.timer",
+    "schedule.service",
+    "watch.service",
+    "memory.timer",
+    "memory.service",
+)
+"""The units beside an app's instances that restart them, by what follows the app's name in theirs."""
+
+
+COMPANION_FILES = ("restart.sh",)
+"""What these units execute, named likewise."""
+
+
+def companion(app: str, what: str) -> str:
+    """A unit beside the instances, one of ``COMPANIONS``, or a file of theirs. No app's own are called so: those that
+    are services have an ``@``.
+    """
+    return f"{PREFIX}{app}-{what}"
+
+
+def companions(app: str) -> list[str]:
+    """All companions that the app may have."""
+    return [companion(app, what) for what in COMPANIONS]
+
+
 def spare_unit(app: str) -> str:
     """The instance in which a new version proves itself: a unit file of its own, not made from the template."""
     return f"{PREFIX}{app}@next.service"

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pysup import jobs, names, starting, states, status
@@ -14,7 +14,7 @@ from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.call import NO_SUCH_UNIT, Call
 from pysup.bus.connection import Bus
-from pysup.converge import Decision, Workshop, decide, listening
+from pysup.converge import Decision, Workshop, companions_up, decide, listening
 from pysup.errors import BusError
 from pysup.reload import ReloadOptions, Roll
 from pysup.selector import Chosen
@@ -71,6 +71,7 @@ class Operator:
             await self._start(begun, wait=wait, timeout=timeout)
         for one in begun if wait else ():
             await starting.survive(self.bus, self.store, self.scope, one.app, one.steps.begun, began)
+            await starting.stand_by(self.bus, self.scope, one.app, one.steps.begun)
 
     async def reload(self, app: App, options: ReloadOptions) -> None:
         """Replace the running instances of an app; start it if there are none."""
@@ -93,7 +94,9 @@ class Operator:
             spare=await self.bus.converse(self.workshop.render_spare(app)),
             options=options,
         )
+        before = {unit: self.store.text(app.name, unit) for unit in names.companions(app.name)}
         await roll.run(sorted(running))
+        await self._renew_companions(app.name, before)
 
     async def stop(self, chosen: Sequence[Chosen], *, wait: bool, timeout: float | None) -> None:
         """Stop apps, or some of their instances."""
@@ -128,6 +131,14 @@ class Operator:
             await self.bus.call(systemd1.reload())
         return moved
 
+    async def _renew_companions(self, app: str, before: Mapping[str, str | None]) -> None:
+        """Have those that stand beside the instances be as their files say now."""
+        changed = [unit for unit, text in before.items() if self.store.text(app, unit) != text]
+        if changed:
+            up = await self.bus.converse(companions_up(app))
+            await jobs.perform(self.bus, [systemd1.stop_unit(unit) for unit in up if unit in changed])
+            await jobs.perform(self.bus, [systemd1.start_unit(names.target_unit(app))])
+
     async def _start(self, begun: Sequence[Decision], *, wait: bool, timeout: float | None) -> None:
         calls = [call for one in begun for call in one.calls]
         if wait:
@@ -147,12 +158,15 @@ class Operator:
         group = [names.target_unit(chosen.app)] if chosen.whole else []
         if chosen.whole or mine == running:  # with nobody left, the next connection would start the app again
             group = [*await self.bus.converse(listening(chosen.app)), *group]
+        if chosen.whole:
+            group = [*await self.bus.converse(companions_up(chosen.app)), *group]
         return [systemd1.stop_unit(unit) for unit in (*group, *mine)]
 
     async def _forget(self, stored: Stored) -> None:
         """Have systemd let go of what remains loaded: failed units, and slices that nothing is in."""
         units = await self.bus.converse(states.loaded(status.patterns([stored.name])))
-        left = [*units, *await self.bus.converse(listening(stored.name))]
+        beside = await self.bus.converse(companions_up(stored.name))
+        left = [*units, *beside, *await self.bus.converse(listening(stored.name))]
         await self.bus.calls([systemd1.reset_failed_unit(unit) for unit in left])
         others = [other.namespace for other in status.known(status.read(self.store)).values()]
         namespace = stored.app.namespace if stored.app else ""

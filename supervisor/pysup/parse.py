@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 
-from pysup import check
+from pysup import check, cron
 from pysup.app import Ready, ReadyWhen
 from pysup.errors import SpecError
+from pysup.triggers import Schedule
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)?")
+_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, None: 1}
 
 
@@ -58,3 +60,18 @@ def ready(text: str, *, timeout: float = 90.0) -> Ready:
         f"ready is {text!r}, not a condition",
         hint="Use exec, notify, tcp, tcp:PORT, http://127.0.0.1:{port}/path or a time such as 2s.",
     )
+
+
+def schedule(text: str, *, zone: str = "", catch_up: bool = False, random_delay: float = 0.0) -> Schedule:
+    """Times from a cron expression (``0 3 * * *``) or from systemd's (``Mon..Fri 03:00``), in a time zone if given.
+
+    systemd alone can check its own: ``host.calendar`` asks it.
+    """
+    text = " ".join(text.split())
+    calendar = cron.calendar(text) if cron.is_cron(text) else (text,)
+    if zone:
+        if not _ZONE.fullmatch(zone):
+            raise SpecError(f"schedule has the time zone {zone!r}", hint="Such as Europe/Berlin or UTC.")
+        calendar = tuple(f"{one} {zone}" for one in calendar)
+    when = f"{text} {zone}".rstrip()
+    return Schedule(when=when, calendar=calendar, catch_up=catch_up, random_delay=random_delay)

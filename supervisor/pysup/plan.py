@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from pysup import names, sockets
+from pysup import companions, names, sockets
 from pysup.app import App
 from pysup.errors import Conflict
 from pysup.selector import Chosen
@@ -80,6 +80,27 @@ def change_sockets(steps: Plan, before: App, app: App, numbers: tuple[int, ...],
     texts, wanted = sockets.files(before, numbers), sockets.files(app, numbers)
     changed = {unit for unit in listening if unit not in wanted or wanted[unit] != texts.get(unit)}
     return replace(steps, stop=(*sorted(changed), *steps.stop))
+
+
+def change_companions(
+    steps: Plan, before: Mapping[str, str], wanted: Mapping[str, str], up: Collection[str], *, is_known: bool
+) -> Plan:
+    """The plan with the companions: those that are *up* and no longer wanted so stop, and the target starts the others.
+
+    *before* and *wanted* are their texts; *is_known* says whether systemd has any of them loaded.
+    """
+    changed = sorted(unit for unit in up if wanted.get(unit) != before.get(unit))
+    begun = [unit for unit in companions.wanted(wanted) if unit not in up or unit in changed]
+    reload = steps.reload or (steps.write and is_known)
+    return replace(steps, reload=reload, stop=(*changed, *steps.stop), begun=(*steps.begun, *begun))
+
+
+def wait_for_time(steps: Plan, app: App, *, run: bool) -> Plan:
+    """The plan for a job: it is begun by its timer, unless it is to *run* now."""
+    units = {names.instance_unit(app.name, 0)}
+    if run:
+        return replace(steps, restart=(), start=(*steps.start, *sorted(units)))
+    return replace(steps, restart=(), begun=tuple(unit for unit in steps.begun if unit not in units))
 
 
 def narrow(steps: Plan, only: Chosen) -> Plan:

@@ -11,7 +11,7 @@ from pysup.bus import systemd1
 from pysup.bus.call import Conversation
 from pysup.bus.call import check as check_reply
 from pysup.errors import NotFound, SpecError
-from pysup.host import cgroups, features, users
+from pysup.host import calendar, cgroups, features, users
 from pysup.render import dependency_unit, limits
 from pysup.unit import Scope
 
@@ -27,6 +27,8 @@ def check(app: App, scope: Scope) -> None:
             raise SpecError(f"app {app.name!r}: env file {file!r} is not there", hint="Check the path.")
         if any(char in file for char in "*?["):
             raise SpecError(f"app {app.name!r}: env file {file!r} would be a pattern", hint="Rename it without * ? [.")
+    for event in app.schedule.calendar if app.schedule else ():
+        calendar.check(event, app.name)
     for where in (app.log.output, app.log.error):
         if where.startswith("/") and not Path(where).parent.is_dir():
             raise SpecError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from pysup import check, names, preload, probe, sockets, spec
+from pysup import check, companions, names, preload, probe, sockets, spec
 from pysup.app import PER_CORE, App, Limits, ReadyWhen
 from pysup.errors import SpecError
 from pysup.unit import BOOT_TARGET as BOOT_TARGET  # also from here: it is a directive's value
@@ -66,14 +66,19 @@ def render(app: App, machine: Machine, directory: str) -> Rendered:
     Raises SpecError when the machine has too few CPUs for it, or a ready condition that it cannot check.
     """
     numbers = tuple(range(count_instances(app, machine)))
+    beside = companions.files(app, numbers, machine.scope, directory)
+    started = [
+        *(names.instance_unit(app.name, number) for number in numbers if not app.is_job),
+        *companions.wanted(beside),
+    ]
     files = {
         names.template_unit(app.name): File(_template(app, machine, directory)),
-        names.target_unit(app.name): File(_target(app, machine.scope, numbers)),
+        names.target_unit(app.name): File(_target(app, machine.scope, started)),
         names.slice_unit(app.name, app.namespace): File(_slice(app)),
     }
     if app.env:
         files[names.environment_file(app.name)] = File(print_environment(app.env), 0o600)
-    files |= {unit: File(text) for unit, text in sockets.files(app, numbers).items()}
+    files |= {unit: File(text) for unit, text in (sockets.files(app, numbers) | beside).items()}
     if preload.is_for(app):
         files[names.preload_file(app.name)] = File(machine.preload)
     cpus = place(app, machine)
@@ -172,7 +177,7 @@ def _unit_section(form: _Form) -> Lines:
     if app.listen and not app.spread:
         yield from sockets.unit_section(app)
     # An instance at its start limit takes a socket that it shares down with it: there the brake stands in.
-    is_limited = app.restart_limit and not app.listen
+    is_limited = app.restart_limit and not app.listen and not app.is_job
     yield "StartLimitIntervalSec", span(app.restart_window if is_limited else 0)
     if is_limited:
         yield "StartLimitBurst", str(app.restart_limit)
@@ -186,7 +191,7 @@ def dependency_unit(name: str) -> str:
 
 def _service_section(form: _Form) -> Lines:
     app, machine = form.app, form.machine
-    yield "Type", "notify" if app.ready.when is ReadyWhen.NOTIFY else "exec"
+    yield "Type", "oneshot" if app.is_job else "notify" if app.ready.when is ReadyWhen.NOTIFY else "exec"
     if app.ready.when is ReadyWhen.NOTIFY:
         yield "NotifyAccess", "all"
     if (app.listen or app.restart_delay_max) and machine.version < sockets.STEPS_SINCE:
@@ -195,7 +200,7 @@ def _service_section(form: _Form) -> Lines:
     waiter = probe.command(app.ready, app.port is not None, curl=machine.curl)
     if waiter:
         yield "ExecStartPost", command_line(waiter)
-    yield "TimeoutStartSec", span(app.ready.timeout)
+    yield "TimeoutStartSec", "infinity" if app.is_job else span(app.ready.timeout)
     yield "WorkingDirectory", specifier(app.cwd)
     yield "Slice", names.slice_unit(app.name, app.namespace)
     if app.listen:
@@ -303,8 +308,8 @@ def _counted(app: App, number: int) -> Lines:
         yield "Environment", f"{name}={base + number}"
 
 
-def _target(app: App, scope: Scope, numbers: Iterable[int]) -> str:
-    wants = [("Wants", names.instance_unit(app.name, number)) for number in numbers]
+def _target(app: App, scope: Scope, units: Iterable[str]) -> str:
+    wants = [("Wants", unit) for unit in units]
     unit = [("Description", f"{app.name}, all instances"), *wants]
     boot = "\n" + section("Install", [("WantedBy", BOOT_TARGET[scope])]) if app.autostart else ""
     return section("Unit", unit) + boot

@@ -13,11 +13,19 @@ from types import MappingProxyType
 from pysup.app import App, Limits, Log, Ready
 from pysup.errors import CorruptUnit, SpecError
 from pysup.listen import Listen
+from pysup.triggers import Schedule, Watched
 
 SECTION = "X-Pysup"
 FORMAT = 1
 
-_NESTED: Mapping[str, type[Ready] | type[Limits] | type[Log]] = {"ready": Ready, "limits": Limits, "log": Log}
+_Nested = Ready | Limits | Log | Schedule | Watched
+_NESTED: Mapping[str, type[_Nested]] = {
+    "ready": Ready,
+    "limits": Limits,
+    "log": Log,
+    "schedule": Schedule,
+    "watch": Watched,
+}
 
 
 def encode(app: App) -> list[tuple[str, str]]:
@@ -63,7 +71,7 @@ def _environment(wanted: object, env: Mapping[str, str], where: str) -> dict[str
         raise _corrupt(f"Env={wanted!r} names what the environment file lacks ({exc})", where) from exc
 
 
-def _changed(value: App | Ready | Limits | Log | Listen) -> dict[str, object]:
+def _changed(value: App | _Nested | Listen) -> dict[str, object]:
     """Field name to plain value, for the fields that are not at their default."""
     changed: dict[str, object] = {}
     for field in fields(value):

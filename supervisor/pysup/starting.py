@@ -31,12 +31,12 @@ async def survive(bus: Bus, store: Store, scope: Scope, app: App, units: Iterabl
     if not begun:
         return
     instances = await _look(bus, store, scope, begun)
-    if app.ready.when is ReadyWhen.EXEC:
+    if app.ready.when is ReadyWhen.EXEC and not app.is_job:
         since = max((one.since or 0 for one in instances), default=0)
         # Survival is a stretch of time; nothing else is waited for here.
         await asyncio.sleep(max(0.0, min(since + SURVIVAL - time.time(), SURVIVAL)))
         instances = await _look(bus, store, scope, begun)
-    failed = [one for one in instances if not one.is_up or one.restarts]
+    failed = [one for one in instances if (not one.is_up and not (app.is_job and _is_over(one))) or one.restarts]
     if failed:
         raise await _failure(app, scope, failed, len(begun), began)
 
@@ -56,6 +56,25 @@ async def survive_alone(bus: Bus, scope: Scope, app: App, unit: str, name: Insta
     )
     if not one.is_up:
         raise await _failure(app, scope, [one], 1, began)
+
+
+def _is_over(job: Instance) -> bool:
+    """Whether a job is done, or at it."""
+    return job.active_state in (ActiveState.INACTIVE, ActiveState.ACTIVATING) and job.result == "success"
+
+
+async def stand_by(bus: Bus, scope: Scope, app: App, units: Iterable[str]) -> None:
+    """Raise StartFailed if one of the app's companions among the *units* did not come up."""
+    beside = set(names.companions(app.name)) & set(units)
+    found = await bus.converse(states.loaded(sorted(beside))) if beside else {}
+    for unit, state in found.items():
+        if state.active_state is ActiveState.FAILED:
+            systemctl = "systemctl --user" if scope is Scope.USER else "systemctl"
+            raise StartFailed(
+                f"app {app.name!r} runs, but {unit} failed: {state.result}",
+                results=[(unit, state.result)],
+                hint=f"See why: {systemctl} status {unit}",
+            )
 
 
 async def _look(bus: Bus, store: Store, scope: Scope, begun: set[InstanceName]) -> list[Instance]:

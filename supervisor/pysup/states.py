@@ -28,6 +28,8 @@ DETAIL = (
     (systemd1.UNIT, "InvocationID"),
 )
 
+_NEVER = (2**64 - 1) / 1_000_000
+
 _EXITED, _KILLED, _DUMPED = 1, 2, 3  # CLD_EXITED, CLD_KILLED, CLD_DUMPED: waitid(2)
 
 
@@ -77,6 +79,27 @@ def snapshot(patterns: Sequence[str]) -> Conversation[dict[str, dict[str, object
         for row, reply in zip(rows, replies, strict=True)
         if not isinstance(reply, PysupError)
     }
+
+
+class Times(NamedTuple):
+    """When a timer will elapse and when it did, in seconds since the epoch; None for never, or a timer that is off."""
+
+    next: float | None = None
+    last: float | None = None
+
+
+def times(timers: Sequence[str]) -> Conversation[dict[str, Times]]:
+    """Of timers for calendar events, by name."""
+    properties = ("NextElapseUSecRealtime", "LastTriggerUSec")
+    calls = [_get(systemd1.unit_path(unit), systemd1.TIMER, name) for unit in timers for name in properties]
+    replies = iter((yield calls) if calls else [])
+    found: dict[str, Times] = {}
+    for unit in timers:
+        values = [
+            None if isinstance(reply, PysupError) else seconds(reply[0]) for reply in (next(replies), next(replies))
+        ]
+        found[unit] = Times(*(value if value and value < _NEVER else None for value in values))
+    return found
 
 
 def load_states(units: Iterable[str]) -> Conversation[dict[str, str]]:

@@ -9,7 +9,7 @@ from pysup.bus.call import Conversation
 from pysup.host import cgroups, files, processes
 from pysup.names import InstanceName
 from pysup.selector import Chosen, Known, select
-from pysup.states import UnitState
+from pysup.states import Times, UnitState
 from pysup.store import Store, Stored
 from pysup.unit import ActiveState, AppStatus, Instance, Scope, Usage
 from pysup.unitfile import parse
@@ -39,10 +39,24 @@ def apps(
     chosen = select(selectors, known(stored))
     wanted = ["*"] if selectors == "all" else [one.app for one in chosen]
     units = (yield from states.loaded(patterns(wanted), detail=detail)) if chosen else {}
-    return [_chosen(assemble(stored[one.app], units, scope), one) for one in chosen]
+    times = yield from _times([stored[one.app] for one in chosen], units)
+    return [_chosen(assemble(stored[one.app], units, scope, times.get(one.app)), one) for one in chosen]
 
 
-def assemble(stored: Stored, units: Mapping[str, UnitState], scope: Scope) -> AppStatus:
+def _times(apps: Sequence[Stored], units: dict[str, UnitState]) -> Conversation[Mapping[str, Times]]:
+    """The times of those that have a schedule; what is missing of the *units* that are jobs, is put in."""
+    scheduled = [one.name for one in apps if one.app and one.app.schedule]
+    if not scheduled:
+        return {}
+    jobs = [names.instance_unit(one.name, 0) for one in apps if one.app and one.app.is_job]
+    if jobs:
+        units |= yield from states.loaded(jobs, detail=True)
+    timers = {names.companion(app, "schedule.timer"): app for app in scheduled}
+    times = yield from states.times(list(timers))
+    return {timers[timer]: found for timer, found in times.items()}
+
+
+def assemble(stored: Stored, units: Mapping[str, UnitState], scope: Scope, times: Times | None = None) -> AppStatus:
     """An app with all its instances, and those that run though the app no longer wants them."""
     running = {
         name.number
@@ -50,7 +64,9 @@ def assemble(stored: Stored, units: Mapping[str, UnitState], scope: Scope) -> Ap
         if name and name.app == stored.name and unit.active_state is not ActiveState.INACTIVE
     }
     numbers = sorted({*stored.numbers, *running})
-    instances = (_instance(stored, InstanceName(stored.name, number), units, scope) for number in numbers)
+    times = times or Times()
+    waits = times.next is not None and stored.app is not None and stored.app.is_job
+    instances = (_instance(stored, InstanceName(stored.name, number), units, scope, waits=waits) for number in numbers)
     return AppStatus(
         name=stored.name,
         scope=scope,
@@ -58,6 +74,8 @@ def assemble(stored: Stored, units: Mapping[str, UnitState], scope: Scope) -> Ap
         instances=tuple(instances),
         saved=stored.saved,
         problem=str(stored.problem or ""),
+        next_run=times.next,
+        last_run=times.last,
     )
 
 
@@ -69,7 +87,9 @@ def _chosen(status: AppStatus, chosen: Chosen) -> AppStatus:
     return replace(status, instances=tuple(one for one in status.instances if one.name.number in chosen.numbers))
 
 
-def _instance(stored: Stored, name: InstanceName, units: Mapping[str, UnitState], scope: Scope) -> Instance:
+def _instance(
+    stored: Stored, name: InstanceName, units: Mapping[str, UnitState], scope: Scope, *, waits: bool
+) -> Instance:
     unit = units.get(name.unit) or UnitState(unit=name.unit)
     group = unit.control_group or (control_group(unit.pid) if unit.pid else "")
     uid = processes.uid_of(unit.pid) if unit.pid else None
@@ -90,6 +110,7 @@ def _instance(stored: Stored, name: InstanceName, units: Mapping[str, UnitState]
         usage=cgroups.usage(group) if group else Usage(),
         invocation_id=unit.invocation_id,
         control_group=group,
+        waits=waits,
     )
 
 

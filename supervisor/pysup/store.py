@@ -82,6 +82,14 @@ class Store:
                 text = again  # somebody changed it meanwhile
         return None
 
+    def text(self, name: str, file: str) -> str | None:
+        """One of the app's files, by its name, as the last committed change has it; None if it has none such."""
+        for saved in (True, False):
+            text = _current(self.directory(saved=saved), name, file)
+            if text is not None:
+                return text
+        return None
+
     def get(self, name: str) -> Stored:
         """The app of that name, or NotFound."""
         stored = self.find(name)
@@ -177,7 +185,9 @@ class Store:
 
     def foreign(self, name: str) -> list[Path]:
         """Drop-ins for the app's units that pysup did not write, such as those of ``systemctl edit``."""
-        unit = re.compile(rf"{re.escape(names.PREFIX + name)}(@\d*\.service|\.target|\.slice|\.socket)\.d")
+        beside = "|".join(map(re.escape, names.COMPANIONS))
+        own = rf"@\d*\.service|\.target|\.slice|\.socket|-(?:{beside})"
+        unit = re.compile(rf"{re.escape(names.PREFIX + name)}(?:{own})\.d")
         found = []
         for directory in (self.runtime, self.saved):
             for entry in filter(unit.fullmatch, _list(directory)):
@@ -245,6 +255,8 @@ def _stored(name: str, text: str, directory: Path, *, saved: bool) -> Stored:
             f"{template} holds the spec of app {app.name!r}", hint="Delete it, and start the app again."
         )
         app = None
+    if app and app.is_job:  # its timer starts it, not the target
+        numbers = (0,)
     return Stored(name=name, app=app, numbers=numbers, directory=directory, saved=saved, problem=problem)
 
 
@@ -283,7 +295,8 @@ def _owned(directory: Path, name: str, boot_target: str = "") -> list[str]:
     """The paths below *directory* that belong to the app."""
     app = re.escape(name)
     escaped = re.escape(names.escape(name))
-    own = r"@\.service|@[A-Za-z0-9_]+(?:\.\d+)?\.socket|\.target|\.env|\.cjs"
+    beside = "|".join(map(re.escape, (*names.COMPANIONS, *names.COMPANION_FILES)))
+    own = rf"@\.service|@[A-Za-z0-9_]+(?:\.\d+)?\.socket|\.target|\.env|\.cjs|-(?:{beside})"
     file = re.compile(rf"{names.PREFIX}(?:{app}(?:{own})|(?:(?:[^-]+-)?{escaped})\.slice)")
     drop_in = re.compile(rf"{names.PREFIX}{app}@\d+\.service\.d")
     owned = []

@@ -61,7 +61,8 @@ class Usage:
 class Instance:
     """One instance as systemd has it now. Times are seconds since the epoch.
 
-    ``state`` is what to show: the ActiveState, or ``auto-restart`` while systemd waits to start it again.
+    ``state`` is what to show: the ActiveState, or ``auto-restart`` while systemd waits to start it again, or
+    ``waiting`` for a job whose time has not come (``waits``: its timer is on).
     ``restarts`` counts systemd's automatic restarts since the last start by hand. ``cpus`` empty is any CPU.
     """
 
@@ -80,10 +81,13 @@ class Instance:
     usage: Usage = Usage()
     invocation_id: str = ""
     control_group: str = ""
+    waits: bool = False
 
     @property
     def state(self) -> str:
         """The word for a table."""
+        if self.waits and self.active_state is ActiveState.INACTIVE:
+            return "waiting"
         return "auto-restart" if self.sub_state == "auto-restart" else self.active_state.value
 
     @property
@@ -96,7 +100,8 @@ class Instance:
 class AppStatus:
     """An app: its spec (None if its unit file cannot be read back: then ``problem`` says why) and its instances.
 
-    ``notes`` say what of the spec this machine cannot do.
+    ``notes`` say what of the spec this machine cannot do. ``next_run`` and ``last_run`` are of its schedule, in seconds
+    since the epoch: when it will be restarted, or a job run, and when it was.
     """
 
     name: str
@@ -106,6 +111,8 @@ class AppStatus:
     saved: bool = False
     problem: str = ""
     notes: tuple[str, ...] = ()
+    next_run: float | None = None
+    last_run: float | None = None
 
     @property
     def namespace(self) -> str:

@@ -12,6 +12,7 @@ from pysup.bus.call import MANAGER, MANAGER_PATH, PROPERTIES, SYSTEMD, Call
 UNIT = f"{SYSTEMD}.Unit"
 SERVICE = f"{SYSTEMD}.Service"
 JOB = f"{SYSTEMD}.Job"
+TIMER = f"{SYSTEMD}.Timer"
 
 _BUS = "org.freedesktop.DBus"
 

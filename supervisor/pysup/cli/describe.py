@@ -16,9 +16,10 @@ from pysup.cli import instances, output
 from pysup.cli.options import Json, Scopes, Targets, manager
 from pysup.describe import Description, InstanceDescription
 from pysup.explain import exit_words
-from pysup.unit import Exit, Scope
+from pysup.render import span
+from pysup.unit import AppStatus, Exit, Scope
 
-_COLOURS = {"active": output.GREEN, "failed": output.RED, "inactive": output.DIM}
+_COLOURS = {"active": output.GREEN, "waiting": output.GREEN, "failed": output.RED, "inactive": output.DIM}
 
 
 class Row(NamedTuple):
@@ -62,6 +63,8 @@ def _show(found: Description, *, show_env: bool) -> None:
     up = sum(one.is_up for one in app.instances)
     state = f"{up} of {len(app.instances)} up" if app.spec else "broken"
     good = bool(app.instances) and up == len(app.instances)
+    if app.spec and app.spec.is_job:
+        state, good = "a job", app.instances[0].state in ("waiting", "activating")
     output.echo(f"{output.paint(app.name, output.BOLD)}: {output.paint(state, output.GREEN if good else output.RED)}")
     if app.problem:
         output.echo(f"  {output.paint(app.problem, output.RED)}")
@@ -101,6 +104,7 @@ def _of_app(found: Description, app: App, *, show_env: bool) -> Iterator[Row]:
     yield Row("ports", "" if app.port is None else f"{app.port} and up")
     yield Row("listens on", ", ".join(f"{one.name}={one.address}" for one in app.listen) + _spread(app))
     yield Row("restart", _restart(app))
+    yield from _schedule(found.app, app)
     yield Row("stop", _stop(app))
     yield Row("ready", _ready(app))
     yield Row("limits", ", ".join(_limit(key, value) for key, value in limits.items()))
@@ -112,6 +116,25 @@ def _of_app(found: Description, app: App, *, show_env: bool) -> Iterator[Row]:
         yield Row(title, ", ".join(getattr(app, title)))
     extras = (f"{key}={value}" for table in (app.unit, app.service) for key, each in table.items() for value in each)
     yield Row("directives", output.plain(", ".join(extras)))
+
+
+def _schedule(status: AppStatus, app: App) -> Iterator[Row]:
+    if not app.schedule:
+        return
+    what = "runs at" if app.is_job else "restarted at"
+    calendar = (
+        "" if app.schedule.calendar == (app.schedule.when,) else f" (OnCalendar={'; '.join(app.schedule.calendar)})"
+    )
+    extras = ["random delay of up to " + span(app.schedule.random_delay)] if app.schedule.random_delay else []
+    extras += ["a missed run is made up for"] if app.schedule.catch_up else []
+    yield Row(what, "; ".join([app.schedule.when + calendar, *extras]))
+    yield Row("next run", _clock(status.next_run) if status.next_run else "none: it is stopped, or its times are over")
+    last = [run for one in status.instances if (run := instances.last_run(status, one))]
+    yield Row("last run", _clock(last[0]) if last else "")
+
+
+def _clock(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
 def _of_files(found: Description) -> Iterator[Row]:
@@ -186,7 +209,7 @@ def _spread(app: App) -> str:
 
 def _restart(app: App) -> str:
     if app.restart.value == "no":
-        return "no"
+        return "no, it is a job" if app.is_job else "no"
     limit = f"; systemd gives up after {app.restart_limit} starts in {app.restart_window:g} s"
     ends = f"; exit codes {', '.join(map(str, app.stop_exit_codes))} end it" if app.stop_exit_codes else ""
     return f"{app.restart.value}, after {app.restart_delay:g} s" + (limit if app.restart_limit else "") + ends
@@ -247,6 +270,8 @@ def _object(found: Description, *, show_env: bool) -> dict[str, object]:
         "edited": found.is_edited,
         "stale": found.is_stale,
         "notes": list(app.notes),
+        "next_run": app.next_run,
+        "last_run": app.last_run,
         "instances": [_instance_object(one) for one in found.instances],
     }
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pysup.cli import output
 from pysup.cli.output import Cell, Column
 from pysup.errors import SpecError
+from pysup.explain import exit_words
 from pysup.names import InstanceName
 from pysup.unit import AppStatus, Instance
 
@@ -34,12 +35,19 @@ _COLUMNS = (
     Column("cpu", rank=4, right=True),
     Column("uptime", right=True),
     Column("restarts", rank=1, right=True),
+    Column("runs", rank=3),
     Column("cpu %", rank=3, right=True),
     Column("memory", right=True),
     Column("user", rank=5),
     Column("scope", rank=6),
 )
-_COLOURS = {"active": output.GREEN, "failed": output.RED, "broken": output.RED, "inactive": output.DIM}
+_COLOURS = {
+    "active": output.GREEN,
+    "waiting": output.GREEN,
+    "failed": output.RED,
+    "broken": output.RED,
+    "inactive": output.DIM,
+}
 _SPANS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _NONE = "-"
 
@@ -59,6 +67,7 @@ class Line(NamedTuple):
     memory: int | None
     user: str
     scope: str
+    runs: str = ""
 
 
 SORTS = ("name", "instance", "state", "pid", "uptime", "restarts", "cpu", "memory", "user")
@@ -106,7 +115,12 @@ def text(apps: Sequence[AppStatus], *, expand: bool = False, sort: str = "", sha
         return FIRST_USE.splitlines()
     now = time.time()
     rows = [line for app in apps for line in lines(app, now, expand=expand, shares=shares)]
-    shown = [index for index, column in enumerate(_COLUMNS) if column.title != "cpu" or any(row.cpus for row in rows)]
+    left_out = {
+        title
+        for title, is_of_use in (("cpu", "cpus"), ("runs", "runs"))
+        if not any(getattr(row, is_of_use) for row in rows)
+    }
+    shown = [index for index, column in enumerate(_COLUMNS) if column.title not in left_out]
     cells = map(_cells, sort_lines(rows, sort))
     return output.table(
         [_COLUMNS[index] for index in shown], [[row[index] for index in shown] for row in cells], room=output.width()
@@ -182,7 +196,25 @@ def _line(app: AppStatus, one: Instance, now: float, shares: Shares | None) -> L
         memory=one.usage.memory,
         user=one.user,
         scope=one.scope.value,
+        runs=_runs(app, one, now),
     )
+
+
+def _runs(app: AppStatus, one: Instance, now: float) -> str:
+    """When it will be restarted, or the job run; and when that was, and for a job how it ended."""
+    following = f"in {duration(app.next_run - now)}" if app.next_run else ""
+    last = last_run(app, one)
+    if not last:
+        return following
+    end = one.last_exit if one.waits else None
+    how = "" if end is None else ", ok" if end.code == 0 else f", {exit_words(end)}"
+    return f"{following or 'off'} (last {duration(max(0.0, now - last))} ago{how})"
+
+
+def last_run(app: AppStatus, one: Instance) -> float | None:
+    """When its schedule last had it restarted or run; for a job at least when that ended."""
+    ended = one.last_exit.at if app.spec and app.spec.is_job and one.last_exit else None
+    return app.last_run or ended
 
 
 def _together(each: Sequence[Line]) -> Line:
@@ -213,6 +245,7 @@ def _cells(line: Line) -> list[Cell]:
         Cell(_ranges(line.cpus) or _NONE),
         Cell(_NONE if line.uptime is None else duration(line.uptime)),
         Cell(str(line.restarts), output.YELLOW if line.restarts else ""),
+        Cell(line.runs or _NONE),
         Cell(_NONE if line.cpu is None else f"{line.cpu:.1f}"),
         Cell(_NONE if line.memory is None else size(line.memory)),
         Cell(line.user or _NONE),
@@ -254,4 +287,8 @@ def _object(app: AppStatus, line: Line, found: Instance | None) -> dict[str, obj
         "memory": line.memory,
         "tasks": found.usage.tasks if found else None,
     }
+    if app.spec and app.spec.schedule:
+        own["next_run"] = app.next_run
+        own["last_run"] = last_run(app, found) if found else app.last_run
+        own["last_exit"] = exit_words(found.last_exit) if found and found.last_exit else None
     return {**own, "saved": app.saved, "problem": app.problem or None}

@@ -22,6 +22,7 @@ _WHICH = "What runs"
 _COUNT = "How many, and where"
 _ENVIRONMENT = "Environment"
 _LIFE = "Restart and stop"
+_BY_ITSELF = "Restarts at times, and jobs"
 _LIMITS = "Limits of each instance"
 _READY = "Ready, and after what"
 _LOG = "Output"
@@ -168,6 +169,29 @@ class Request:
     kill_mode: Annotated[
         KillMode | None,
         _option(_LIFE, "--kill-mode", help=f"Whom a stop reaches. Usual: {_USUAL['kill_mode']}, all of it."),
+    ] = None
+
+    schedule: Annotated[
+        Text,
+        _option(
+            _BY_ITSELF,
+            "--schedule",
+            "--cron",
+            "--cron-restart",
+            metavar="WHEN",
+            help="Restart it then: cron's '0 3 * * *' or 'Mon..Fri 03:00'; with --restart no, run it then. 0: off.",
+        ),
+    ] = None
+    schedule_zone: Annotated[
+        Text,
+        _option(_BY_ITSELF, "--schedule-zone", metavar="ZONE", help="Those times' zone: Europe/Berlin."),
+    ] = None
+    schedule_delay: Annotated[
+        Text, _option(_BY_ITSELF, "--schedule-delay", metavar="TIME", help="Put each off by up to this, at random.")
+    ] = None
+    schedule_catch_up: Annotated[
+        bool | None,
+        _option(_BY_ITSELF, "--schedule-catch-up", help="Run a job after the boot if its time was missed."),
     ] = None
 
     memory_max: Annotated[

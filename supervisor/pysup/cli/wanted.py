@@ -75,6 +75,7 @@ def changes(request: Request, before: App | None) -> dict[str, object]:
     given |= {name: parse.span(text, _option(name)) for name, text in _given(request, _TIMES).items()}
     given |= {name: _split(texts) for name, texts in _given(request, _NAMES).items()}
     given |= _counts(request)
+    given |= _schedule(request, before)
     if request.cwd is not None:
         given["cwd"] = os.path.abspath(request.cwd)  # noqa: PTH100 (resolves no links; Path.absolute keeps ..)
     if request.env_files is not None:
@@ -93,6 +94,25 @@ def changes(request: Request, before: App | None) -> dict[str, object]:
             given[name] = _directives(pairs, f"--{name}")
     given |= _nested(request, before)
     return given
+
+
+def _schedule(request: Request, before: App | None) -> dict[str, object]:
+    """What --schedule and its like ask for; ``0`` takes the schedule away."""
+    known = before.schedule if before else None
+    if request.schedule is None and known is None:
+        if request.schedule_zone or request.schedule_delay or request.schedule_catch_up:
+            raise SpecError("there is no time to which that could apply", hint="Add --schedule '0 3 * * *'.")
+        return {}
+    if request.schedule == "0":
+        return {"schedule": None}
+    delay = None if request.schedule_delay is None else parse.span(request.schedule_delay, "--schedule-delay")
+    extras = {"random_delay": delay, "catch_up": request.schedule_catch_up}
+    extras = {name: value for name, value in extras.items() if value is not None}
+    if request.schedule is not None:
+        return {"schedule": parse.schedule(request.schedule, zone=request.schedule_zone or "", **extras)}  # type: ignore[arg-type]
+    if request.schedule_zone:
+        raise SpecError("--schedule-zone goes with --schedule", hint="Write both.")
+    return {"schedule": replace(known, **extras)} if known and extras else {}  # type: ignore[arg-type]
 
 
 def _nested(request: Request, before: App | None) -> dict[str, object]:

@@ -1,0 +1,92 @@
+"""Units that stand beside an app's instances: what restarts it at times, at changes of files, and at too much memory.
+
+None of them needs pysup once it is written: they run ``sh`` with the scripts of this package, and systemctl. They are
+part of the app's target, which starts and stops them, and live in the app's slice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pysup import names
+from pysup.app import App, ReadyWhen
+from pysup.unit import Scope
+from pysup.unitfile import command_line, section, specifier
+
+Lines = Iterator[tuple[str, str]]
+
+SURVIVAL = 0.5
+"""How long an instance must live before the next is restarted, where systemd cannot tell whether it is ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The app, its instances' units, whose manager it is, and the directory that the files are for."""
+
+    app: App
+    units: Sequence[str]
+    scope: Scope
+    directory: str
+
+
+def files(app: App, numbers: Sequence[int], scope: Scope, directory: str) -> dict[str, str]:
+    """The texts of the app's companion units, and of what they execute, by their names; to be put in *directory*."""
+    place = _Place(app, [names.instance_unit(app.name, number) for number in numbers], scope, directory)
+    found: dict[str, str] = {}
+    if app.schedule:
+        found[names.companion(app.name, "schedule.timer")] = _timer(app)
+        if not app.is_job:
+            reason = f"it is time: {app.schedule.when}"
+            found[names.companion(app.name, "schedule.service")] = _restarter(place, reason)
+            found[names.companion(app.name, "restart.sh")] = script("restart.sh")
+    return found
+
+
+def wanted(texts: Mapping[str, str]) -> list[str]:
+    """Those of the companions that the app's target starts; the others are started by these."""
+    return [unit for unit in texts if unit.endswith(".timer")]
+
+
+def script(name: str) -> str:
+    """A file of this package."""
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def _restart(place: _Place, reason: str) -> tuple[str, ...]:
+    """The command that restarts the app's instances that are up, one after the other."""
+    app = place.app
+    pause = SURVIVAL if app.ready.when is ReadyWhen.EXEC else 0
+    # What ended well and was not to go on is run again; what always goes on stands still only if it was stopped.
+    idle = "" if app.restart.value == "always" else "inactive"
+    file = f"{place.directory}/{names.companion(app.name, 'restart.sh')}"
+    return ("/bin/sh", file, f"--{place.scope.value}", app.name, f"{pause:g}", idle, reason, *place.units)
+
+
+def _timer(app: App) -> str:
+    assert app.schedule  # noqa: S101 (who calls has looked)
+    unit = [("Description", f"{app.name}, its times"), ("PartOf", names.target_unit(app.name))]
+    target = names.instance_unit(app.name, 0) if app.is_job else names.companion(app.name, "schedule.service")
+    timer = [("OnCalendar", specifier(one)) for one in app.schedule.calendar]
+    timer += [("AccuracySec", "100ms"), ("Unit", target)]
+    if app.schedule.random_delay:
+        timer.append(("RandomizedDelaySec", f"{round(app.schedule.random_delay * 1_000_000)}us"))
+    if app.schedule.catch_up:
+        timer.append(("Persistent", "yes"))
+    return section("Unit", unit) + "\n" + section("Timer", timer)
+
+
+def _restarter(place: _Place, reason: str) -> str:
+    app = place.app
+    unit = [("Description", f"{app.name}, restart of all instances"), ("PartOf", names.target_unit(app.name))]
+    return section("Unit", unit) + "\n" + section("Service", _quiet(app, _restart(place, reason)))
+
+
+def _quiet(app: App, command: Sequence[str]) -> Lines:
+    """A oneshot of which the journal hears when it fails."""
+    yield "Type", "oneshot"
+    yield "ExecStart", command_line(command)
+    yield "Slice", names.slice_unit(app.name, app.namespace)
+    yield "SyslogIdentifier", f"{names.PREFIX}{app.name}"
+    yield "LogLevelMax", "notice"

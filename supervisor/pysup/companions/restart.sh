@@ -1,0 +1,29 @@
+# restart.sh --user|--system APP PAUSE IDLE REASON UNIT…
+# Restarts units of an app that are up (or failed, or in the state IDLE) one after the other, each once the one before
+# it is ready and has lived for PAUSE seconds; stops at the first that does not come up. The journal has REASON among
+# systemd's words about the unit. Holds the lock that "pysup reload" takes, so that the two do not meet.
+manager=$1 app=$2 pause=$3 idle=$4 reason=$5
+shift 5
+
+show() { systemctl "$manager" show --property="$1" --value "$2"; }
+
+say() { # UNIT PRIORITY TEXT
+    [ "$manager" = --user ] && field=USER_UNIT || field=UNIT
+    printf '%s=%s\nPRIORITY=%s\nSYSLOG_IDENTIFIER=pysup-%s\nMESSAGE=%s: %s\n' "$field" "$1" "$2" "$app" "$1" "$3" |
+        logger --journald || printf '%s: %s\n' "$1" "$3"
+}
+
+case $manager in --user) locks=${XDG_RUNTIME_DIR:?}/pysup ;; *) locks=/run/pysup ;; esac
+mkdir -p "$locks" && exec 9>>"$locks/$app.reload" && flock 9 || exit 1
+
+for unit; do
+    state=$(show ActiveState "$unit")
+    [ "$state" != deactivating ] || continue
+    [ "$state" != inactive ] || [ "$idle" = inactive ] || continue
+    say "$unit" 5 "restarting, because $reason"
+    systemctl "$manager" reset-failed "$unit" 2>/dev/null
+    systemctl "$manager" restart "$unit" && sleep "$pause" &&
+        [ "$(show ActiveState "$unit")$(show NRestarts "$unit")" = active0 ] && continue
+    say "$unit" 3 "it did not come up again; what comes after it was left as it is"
+    exit 1
+done
