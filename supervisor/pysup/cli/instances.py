@@ -287,8 +287,8 @@ def _object(app: AppStatus, line: Line, found: Instance | None) -> dict[str, obj
         "memory": line.memory,
         "tasks": found.usage.tasks if found else None,
     }
-    if app.spec and app.spec.schedule:
-        own["next_run"] = app.next_run
-        own["last_run"] = last_run(app, found) if found else app.last_run
-        own["last_exit"] = exit_words(found.last_exit) if found and found.last_exit else None
+    own["next_run"] = app.next_run
+    own["last_run"] = last_run(app, found) if found else app.last_run
+    ended = found.last_exit if found and app.spec and app.spec.is_job else None
+    own["last_exit"] = exit_words(ended) if ended else None
     return {**own, "saved": app.saved, "problem": app.problem or None}
