@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from pysup.host import ground
@@ -34,6 +35,7 @@ def machine(scope: Scope) -> Machine:
         systemd_cat=_program("systemd-cat") or "/usr/bin/systemd-cat",
         curl=_program("curl"),
         preload=preload.text(),
+        python=sys.executable,
     )
 
 

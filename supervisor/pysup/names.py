@@ -73,7 +73,7 @@ COMPANIONS = (
 """The units beside an app's instances that restart them, by what follows the app's name in theirs."""
 
 
-COMPANION_FILES = ("restart.sh",)
+COMPANION_FILES = ("restart.sh", "watch.py")
 """What these units execute, named likewise."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.call import Conversation
 from pysup.bus.call import check as check_reply
-from pysup.errors import NotFound, SpecError
+from pysup.errors import EnvironmentProblem, NotFound, SpecError
 from pysup.host import calendar, cgroups, features, users
 from pysup.render import dependency_unit, limits
 from pysup.unit import Scope
@@ -27,6 +28,7 @@ def check(app: App, scope: Scope) -> None:
             raise SpecError(f"app {app.name!r}: env file {file!r} is not there", hint="Check the path.")
         if any(char in file for char in "*?["):
             raise SpecError(f"app {app.name!r}: env file {file!r} would be a pattern", hint="Rename it without * ? [.")
+    _check_watch(app)
     for event in app.schedule.calendar if app.schedule else ():
         calendar.check(event, app.name)
     for where in (app.log.output, app.log.error):
@@ -47,6 +49,22 @@ def _check_accounts(app: App, scope: Scope) -> None:
         users.get(app.user)
     if app.group:
         users.get_group_id(app.group)
+
+
+def _check_watch(app: App) -> None:
+    if not app.watch:
+        return
+    if importlib.util.find_spec("watchfiles") is None:
+        raise EnvironmentProblem(
+            f"app {app.name!r}: watching files takes the library watchfiles, which is not installed",
+            hint="Type: pip install 'pysup-systemd[watch]'",
+        )
+    for path in app.watch.paths:
+        if not Path(app.cwd, path).exists():
+            raise SpecError(
+                f"app {app.name!r}: there is no {path!r} to watch",
+                hint=f"Relative paths begin at its directory, {app.cwd}.",
+            )
 
 
 def _check_program(app: App) -> None:

@@ -21,6 +21,7 @@ class Machine:
 
     ``cpus`` are the logical CPUs that the caller may run on; ``cores`` the first of each physical core among them.
     ``version`` is systemd's, 0 for not asked; ``preload`` is the text that Node programs load to find their sockets.
+    ``python`` is the interpreter that has pysup's libraries.
     """
 
     scope: Scope
@@ -30,6 +31,7 @@ class Machine:
     curl: str = ""
     version: int = 0
     preload: str = ""
+    python: str = "/usr/bin/python3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def render(app: App, machine: Machine, directory: str) -> Rendered:
     Raises SpecError when the machine has too few CPUs for it, or a ready condition that it cannot check.
     """
     numbers = tuple(range(count_instances(app, machine)))
-    beside = companions.files(app, numbers, machine.scope, directory)
+    beside = companions.files(app, numbers, machine.scope, directory, machine.python)
     started = [
         *(names.instance_unit(app.name, number) for number in numbers if not app.is_job),
         *companions.wanted(beside),

@@ -68,7 +68,7 @@ async def stand_by(bus: Bus, scope: Scope, app: App, units: Iterable[str]) -> No
     beside = set(names.companions(app.name)) & set(units)
     found = await bus.converse(states.loaded(sorted(beside))) if beside else {}
     for unit, state in found.items():
-        if state.active_state is ActiveState.FAILED:
+        if state.active_state is not ActiveState.ACTIVE:
             systemctl = "systemctl --user" if scope is Scope.USER else "systemctl"
             raise StartFailed(
                 f"app {app.name!r} runs, but {unit} failed: {state.result}",

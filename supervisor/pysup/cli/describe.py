@@ -105,6 +105,7 @@ def _of_app(found: Description, app: App, *, show_env: bool) -> Iterator[Row]:
     yield Row("listens on", ", ".join(f"{one.name}={one.address}" for one in app.listen) + _spread(app))
     yield Row("restart", _restart(app))
     yield from _schedule(found.app, app)
+    yield Row("watches", _watch(app))
     yield Row("stop", _stop(app))
     yield Row("ready", _ready(app))
     yield Row("limits", ", ".join(_limit(key, value) for key, value in limits.items()))
@@ -131,6 +132,15 @@ def _schedule(status: AppStatus, app: App) -> Iterator[Row]:
     yield Row("next run", _clock(status.next_run) if status.next_run else "none: it is stopped, or its times are over")
     last = [run for one in status.instances if (run := instances.last_run(status, one))]
     yield Row("last run", _clock(last[0]) if last else "")
+
+
+def _watch(app: App) -> str:
+    if not app.watch:
+        return ""
+    ignored = f", but for {', '.join(app.watch.ignore)}" if app.watch.ignore else ""
+    return output.plain(
+        f"{', '.join(app.watch.paths) or app.cwd}{ignored}; restarted once quiet for {span(app.watch.delay)}"
+    )
 
 
 def _clock(at: float) -> str:

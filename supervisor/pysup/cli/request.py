@@ -22,7 +22,7 @@ _WHICH = "What runs"
 _COUNT = "How many, and where"
 _ENVIRONMENT = "Environment"
 _LIFE = "Restart and stop"
-_BY_ITSELF = "Restarts at times, and jobs"
+_BY_ITSELF = "Restarts by themselves, and jobs"
 _LIMITS = "Limits of each instance"
 _READY = "Ready, and after what"
 _LOG = "Output"
@@ -192,6 +192,25 @@ class Request:
     schedule_catch_up: Annotated[
         bool | None,
         _option(_BY_ITSELF, "--schedule-catch-up", help="Run a job after the boot if its time was missed."),
+    ] = None
+
+    watch: Annotated[
+        bool | None,
+        _option(
+            _BY_ITSELF,
+            "--watch/--no-watch",
+            help="Restart it when files change: below its directory, or PATH (--watch=PATH).",
+        ),
+    ] = None
+    watch_paths: Annotated[
+        Texts, _option(_BY_ITSELF, "--watch-path", metavar="PATH", help="What to watch, as --watch=PATH; repeat it.")
+    ] = None
+    watch_ignore: Annotated[
+        Texts, _option(_BY_ITSELF, "--ignore-watch", metavar="PATTERNS", help="What not: uploads,'*.json','data/*'.")
+    ] = None
+    watch_delay: Annotated[
+        Text,
+        _option(_BY_ITSELF, "--watch-delay", metavar="TIME", help="… once it was quiet so long. Usual: 200ms."),
     ] = None
 
     memory_max: Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
@@ -20,6 +20,9 @@ from pysup.store import Store
 from pysup.sync import Manager
 from pysup.unit import Scope
 
+if TYPE_CHECKING:
+    from typer import _click as click
+
 start = typer.Typer()
 
 
@@ -31,7 +34,17 @@ class Goal(NamedTuple):
     note: str = ""
 
 
-@start.command(cls=WithArguments)
+class _Command(WithArguments):
+    """The command, with ``--watch`` that may have a value or none, which typer cannot say."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Have ``--watch=PATH`` mean ``--watch-path=PATH``."""
+        cut = args.index("--") if "--" in args else len(args)
+        own = [f"--watch-path={arg[8:]}" if arg.startswith("--watch=") else arg for arg in args[:cut]]
+        return super().parse_args(ctx, own + args[cut:])
+
+
+@start.command(cls=_Command)
 @takes_request
 def _start(request: Request) -> int | None:
     """Start a script, a program, a command line, or an app that is known.
@@ -51,6 +64,7 @@ def _start(request: Request) -> int | None:
       pysup start 'npm run serve' --name site
       pysup start ./server --requires redis-server.service --memory-max 300M
       pysup start app.js -e NODE_ENV=production --pass-env 'AWS_*' -- --verbose
+      pysup start app.js --watch                  restarted when its files change
       pysup start web                             known already: starts it again
       pysup start web --force --memory-max 1G     changes it, and restarts it
     """

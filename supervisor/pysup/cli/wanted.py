@@ -15,6 +15,7 @@ from pysup.cli.request import Request
 from pysup.errors import SpecError
 from pysup.host import cpus, users
 from pysup.host.resolve import Resolved, resolve
+from pysup.triggers import Watched
 from pysup.unit import Scope
 
 _AS_GIVEN = (
@@ -76,6 +77,7 @@ def changes(request: Request, before: App | None) -> dict[str, object]:
     given |= {name: _split(texts) for name, texts in _given(request, _NAMES).items()}
     given |= _counts(request)
     given |= _schedule(request, before)
+    given |= _watch(request, before)
     if request.cwd is not None:
         given["cwd"] = os.path.abspath(request.cwd)  # noqa: PTH100 (resolves no links; Path.absolute keeps ..)
     if request.env_files is not None:
@@ -113,6 +115,27 @@ def _schedule(request: Request, before: App | None) -> dict[str, object]:
     if request.schedule_zone:
         raise SpecError("--schedule-zone goes with --schedule", hint="Write both.")
     return {"schedule": replace(known, **extras)} if known and extras else {}  # type: ignore[arg-type]
+
+
+def _watch(request: Request, before: App | None) -> dict[str, object]:
+    """What --watch and its like ask for."""
+    asked: dict[str, object] = {}
+    if request.watch_paths is not None:
+        asked["paths"] = tuple(os.path.abspath(path) for path in request.watch_paths)  # noqa: PTH100
+    if request.watch_ignore is not None:
+        asked["ignore"] = _split(request.watch_ignore)
+    if request.watch_delay is not None:
+        asked["delay"] = parse.span(request.watch_delay, "--watch-delay")
+    known = before.watch if before else None
+    if request.watch is False:
+        if asked:
+            raise SpecError("--no-watch does not go with what to watch", hint="Leave one of them out.")
+        return {"watch": None}
+    if known is None and not request.watch and not request.watch_paths:
+        if asked:
+            raise SpecError("nothing is watched", hint="Add --watch.")
+        return {}
+    return {"watch": replace(known or Watched(), **asked)} if asked or request.watch else {}  # type: ignore[arg-type]
 
 
 def _nested(request: Request, before: App | None) -> dict[str, object]:

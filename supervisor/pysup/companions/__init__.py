@@ -6,12 +6,15 @@ part of the app's target, which starts and stops them, and live in the app's sli
 
 from __future__ import annotations
 
+import json
+import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pysup import names
 from pysup.app import App, ReadyWhen
+from pysup.triggers import Watched
 from pysup.unit import Scope
 from pysup.unitfile import command_line, section, specifier
 
@@ -23,30 +26,38 @@ SURVIVAL = 0.5
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """The app, its instances' units, whose manager it is, and the directory that the files are for."""
+    """The app, its instances' units, whose manager it is, where the files go, and the Python that may run them."""
 
     app: App
     units: Sequence[str]
     scope: Scope
     directory: str
+    python: str
+
+    def file(self, what: str) -> str:
+        return f"{self.directory}/{names.companion(self.app.name, what)}"
 
 
-def files(app: App, numbers: Sequence[int], scope: Scope, directory: str) -> dict[str, str]:
+def files(app: App, numbers: Sequence[int], scope: Scope, directory: str, python: str) -> dict[str, str]:
     """The texts of the app's companion units, and of what they execute, by their names; to be put in *directory*."""
-    place = _Place(app, [names.instance_unit(app.name, number) for number in numbers], scope, directory)
+    place = _Place(app, [names.instance_unit(app.name, number) for number in numbers], scope, directory, python)
     found: dict[str, str] = {}
     if app.schedule:
         found[names.companion(app.name, "schedule.timer")] = _timer(app)
         if not app.is_job:
             reason = f"it is time: {app.schedule.when}"
             found[names.companion(app.name, "schedule.service")] = _restarter(place, reason)
-            found[names.companion(app.name, "restart.sh")] = script("restart.sh")
+    if app.watch:
+        found[names.companion(app.name, "watch.service")] = _watcher(place, app.watch)
+        found[names.companion(app.name, "watch.py")] = script("watch.py")
+    if found and not app.is_job:
+        found[names.companion(app.name, "restart.sh")] = script("restart.sh")
     return found
 
 
 def wanted(texts: Mapping[str, str]) -> list[str]:
     """Those of the companions that the app's target starts; the others are started by these."""
-    return [unit for unit in texts if unit.endswith(".timer")]
+    return [unit for unit in texts if unit.endswith((".timer", "-watch.service"))]
 
 
 def script(name: str) -> str:
@@ -60,8 +71,16 @@ def _restart(place: _Place, reason: str) -> tuple[str, ...]:
     pause = SURVIVAL if app.ready.when is ReadyWhen.EXEC else 0
     # What ended well and was not to go on is run again; what always goes on stands still only if it was stopped.
     idle = "" if app.restart.value == "always" else "inactive"
-    file = f"{place.directory}/{names.companion(app.name, 'restart.sh')}"
-    return ("/bin/sh", file, f"--{place.scope.value}", app.name, f"{pause:g}", idle, reason, *place.units)
+    return (
+        "/bin/sh",
+        place.file("restart.sh"),
+        f"--{place.scope.value}",
+        app.name,
+        f"{pause:g}",
+        idle,
+        reason,
+        *place.units,
+    )
 
 
 def _timer(app: App) -> str:
@@ -81,6 +100,40 @@ def _restarter(place: _Place, reason: str) -> str:
     app = place.app
     unit = [("Description", f"{app.name}, restart of all instances"), ("PartOf", names.target_unit(app.name))]
     return section("Unit", unit) + "\n" + section("Service", _quiet(app, _restart(place, reason)))
+
+
+def _watcher(place: _Place, watch: Watched) -> str:
+    app = place.app
+    unit = [
+        ("Description", f"{app.name}, restart when its files change"),
+        ("PartOf", names.target_unit(app.name)),
+        ("StartLimitIntervalSec", "60s"),
+        ("StartLimitBurst", "5"),
+    ]
+    service = [
+        ("Type", "notify"),
+        ("ExecStart", command_line((place.python, "-I", "-B", place.file("watch.py"), *_watching(place, watch)))),
+        ("Restart", "always"),
+        ("RestartSec", "5s"),
+        ("Slice", names.slice_unit(app.name, app.namespace)),
+        ("SyslogIdentifier", f"{names.PREFIX}{app.name}"),
+    ]
+    return section("Unit", unit) + "\n" + section("Service", service)
+
+
+def _watching(place: _Place, watch: Watched) -> tuple[str, ...]:
+    """The settings of ``watch.py``, and what it executes."""
+    app = place.app
+    logs = [where.replace("{instance}", "*") for where in (app.log.output, app.log.error) if where.startswith("/")]
+    settings = {
+        "paths": [posixpath.normpath(posixpath.join(app.cwd, path)) for path in watch.paths or (".",)],
+        "ignore": list(watch.ignore),
+        "logs": logs,
+        "delay": watch.delay,
+        "account": app.user,
+        "group": app.group,
+    }
+    return (json.dumps(settings), *_restart(place, "REASON"))
 
 
 def _quiet(app: App, command: Sequence[str]) -> Lines:
