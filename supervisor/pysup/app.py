@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal
 
 from pysup import check
+from pysup.balance import Balance
+from pysup.check import vector
 from pysup.errors import SpecError
 from pysup.listen import Listen
 from pysup.triggers import Schedule, Watched
@@ -25,16 +27,10 @@ def _set(value: object, **changes: object) -> None:
         object.__setattr__(value, name, content)
 
 
-def _vector(values: Iterable[object] | str, name: str) -> tuple[object, ...]:
-    if isinstance(values, str):
-        raise SpecError(f"{name} is the text {values!r}, must be a list", hint=f"Write it as [{values!r}].")
-    return tuple(values)
-
-
 def _directives(table: Mapping[str, object], name: str) -> Mapping[str, tuple[str, ...]]:
     frozen: dict[str, tuple[str, ...]] = {}
     for key, values in table.items():
-        frozen[key] = (values,) if isinstance(values, str) else tuple(_vector(values, f"{name}.{key}"))  # type: ignore[arg-type]
+        frozen[key] = (values,) if isinstance(values, str) else tuple(vector(values, f"{name}.{key}"))  # type: ignore[arg-type]
     return MappingProxyType(frozen)
 
 
@@ -92,7 +88,7 @@ class Ready:
     timeout: float = 90.0
 
     def __post_init__(self) -> None:
-        _set(self, when=check.choice(ReadyWhen, self.when, "ready"), statuses=_vector(self.statuses, "ready.statuses"))
+        _set(self, when=check.choice(ReadyWhen, self.when, "ready"), statuses=vector(self.statuses, "ready.statuses"))
         check.positive(self.timeout, "ready.timeout")
         check.positive(self.seconds, "ready.seconds")
         check.line(self.host, "ready.host")
@@ -167,6 +163,7 @@ class App:
     ``schedule`` restarts it at times; with ``restart`` ``no`` it is a job, which runs at those times only. ``watch``
     restarts it when files change, ``memory_restart`` an instance that holds so many bytes. ``stdin`` lets people write
     to it.
+    ``balance`` makes the app a balancer, which stands before another app.
     ``wants``, ``requires`` and ``after`` name other apps, or units (with their suffix); all three order.
     ``unit`` and ``service`` are extra directives, as they would stand in those sections.
     """
@@ -187,6 +184,7 @@ class App:
     spread: bool = False
     instance_var: str = "NODE_APP_INSTANCE"
     increment: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    balance: Balance | None = None
 
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     env_files: tuple[str, ...] = ()
@@ -231,6 +229,8 @@ class App:
         self._check_ready_is_its_own()
         self._check_schedule()
         self._check_memory()
+        if self.balance:
+            self.balance.check_app(self.name, self.instances, self.listen, spread=self.spread)
         for name in ("wants", "requires", "after"):
             for value in getattr(self, name):
                 check.dependency(value, name)
@@ -255,7 +255,7 @@ class App:
 
     def _freeze(self) -> None:
         for name in ("command", "interpreter", "env_files", "wants", "requires", "after", "stop_exit_codes", "listen"):
-            _set(self, **{name: _vector(getattr(self, name), name)})
+            _set(self, **{name: vector(getattr(self, name), name)})
         _set(
             self,
             env=MappingProxyType(dict(sorted(self.env.items()))),

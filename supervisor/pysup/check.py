@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import TypeVar
 
@@ -36,6 +36,13 @@ def choice(kind: type[Choice], value: object, field: str) -> Choice:
     except ValueError:
         allowed = ", ".join(member.value for member in kind)
         raise SpecError(f"{field} is {value!r}", hint=f"Use one of: {allowed}.") from None
+
+
+def vector(values: Iterable[object] | str, name: str) -> tuple[object, ...]:
+    """Several values; a text alone is a mistake."""
+    if isinstance(values, str):
+        raise SpecError(f"{name} is the text {values!r}, must be a list", hint=f"Write it as [{values!r}].")
+    return tuple(values)
 
 
 def app_name(value: str, field: str) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from pysup import local, names, plan, states, status
+from pysup import balancers, local, names, plan, states, status
 from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.call import Call, Conversation
@@ -18,6 +18,26 @@ from pysup.store import Store, Stored
 from pysup.unit import ActiveState, Scope
 
 
+def configuration(balancer: App, app: App, numbers: Collection[int], *, room: int = 0) -> str:
+    """What a balancer is to know when all instances of the app before which it stands are served.
+
+    It knows of *room* addresses at least.
+    """
+    assert balancer.balance  # noqa: S101 (the same)
+    places = balancers.slots(balancer.balance, app, max(len(numbers), room))
+    return balancers.config(balancer, places, numbers if app.port is not None else places)
+
+
+def before(store: Store, app: str) -> list[Stored]:
+    """The apps that are balancers of this one."""
+    directories = (store.runtime, store.saved)
+    likely = [
+        name for name in store.names() if any((place / names.balancer_file(name)).exists() for place in directories)
+    ]
+    found = (store.find(name) for name in likely)
+    return [one for one in found if one and one.app and one.app.balance and one.app.balance.app == app]
+
+
 class Workshop:
     """Where apps are rendered: the machine as it was given, or as it is found when it is first needed."""
 
@@ -28,11 +48,20 @@ class Workshop:
 
     def render(self, app: App, *, saved: bool) -> Conversation[Rendered]:
         """The files of *app* for the directory that it lives in."""
-        return render(app, (yield from self._prepared(app)), str(self._store.directory(saved=saved)))
+        rendered = render(app, (yield from self._prepared(app)), str(self._store.directory(saved=saved)))
+        if not app.balance:
+            return rendered
+        return replace(rendered, files={**rendered.files, names.balancer_file(app.name): self._config(app)})
 
     def render_spare(self, app: App) -> Conversation[Mapping[str, File]]:
         """The files of one more instance, in which a new version proves itself."""
-        return render_spare(app, (yield from self._prepared(app)), str(self._store.runtime))
+        files = render_spare(app, (yield from self._prepared(app)), str(self._store.runtime))
+        return {**files, names.spare_file(app.name, "conf"): self._config(app)} if app.balance else files
+
+    def _config(self, balancer: App) -> File:
+        assert balancer.balance  # noqa: S101 (whoever asks has looked)
+        behind = self._store.get(balancer.balance.app)
+        return File(configuration(balancer, behind.require(), behind.numbers))
 
     def _prepared(self, app: App) -> Conversation[Machine]:
         machine = self._machine or local.machine(self._scope)
@@ -128,7 +157,7 @@ def start_now(store: Store, workshop: Workshop, app: App, *, force: bool) -> Con
     with store.lock(app.name):
         decision = yield from decide(store, workshop, app, restart=force, force=force)
         steps = decision.steps
-        if steps.stop or steps.restart:
+        if steps.stop or steps.restart or before(store, app.name):
             return False
         if steps.write:
             store.write(app.name, decision.rendered.files, saved=decision.saved)

@@ -29,6 +29,7 @@ from pysup.unit import AppStatus, Scope
 from pysup.watch import Watch
 
 if TYPE_CHECKING:
+    from pysup.balancing import Wish
     from pysup.describe import Description
     from pysup.host.doctor import Check
     from pysup.transient import RunOptions, RunResult
@@ -143,11 +144,10 @@ class Manager:
         return await self.list(selectors)
 
     async def delete(self, selectors: Selectors, *, timeout: float | None = None) -> NameList:
-        """Stop apps and forget them: their unit files go. Returns their names."""
+        """Stop apps and forget them, with their balancers: the unit files go. Returns their names."""
         chosen = self._choose_whole(selectors, "delete")
         operator = await self._operator()
-        await operator.delete(chosen, timeout=timeout)
-        return [one.app for one in chosen]
+        return await operator.delete(chosen, timeout=timeout)
 
     async def scale(self, name: str, count: int, *, wait: bool = True, timeout: float | None = None) -> AppStatus:
         """Have *count* instances: the highest numbers go, missing ones come. Waits and raises like ``start``."""
@@ -156,6 +156,17 @@ class Manager:
         begun = await operator.converge(app, force=True)
         await operator.finish([begun], wait=wait, timeout=timeout)
         return await self.get(name)
+
+    async def balance(self, name: str, wish: Wish, *, timeout: float | None = None) -> AppStatus:
+        """Put a balancer before an app, or change the one that is there without refusing a connection.
+
+        Raises SpecError for what cannot be balanced, EnvironmentProblem if the program is not installed, StartFailed.
+        """
+        from pysup import balancing  # few have one
+
+        app = balancing.make(self._store, self.scope, name, wish)
+        await self.reload(app, options=ReloadOptions(timeout=timeout))
+        return await self.get(app.name)
 
     async def list(self, selectors: Selectors = selector.ALL) -> AppList:
         """How apps and their instances are now."""

@@ -95,7 +95,7 @@ def spare_unit(app: str) -> str:
 
 
 def spare_file(app: str, suffix: str) -> str:
-    """A file of the spare's own: its environment (``env``), or what Node loads first (``cjs``)."""
+    """A file of the spare's own: environment (``env``), what Node loads (``cjs``), a balancer's file (``conf``)."""
     return f"{PREFIX}{app}@next.{suffix}"
 
 
@@ -111,6 +111,16 @@ def slice_unit(app: str, namespace: str = "") -> str:
 def environment_file(app: str) -> str:
     """The file, beside the units, that holds the values of the app's environment."""
     return f"{PREFIX}{app}.env"
+
+
+def balancer_file(app: str) -> str:
+    """The configuration of an app that is a balancer, beside its units."""
+    return f"{PREFIX}{app}.conf"
+
+
+def runtime_directory(app: str, instance: str) -> str:
+    """The directory that an instance has while it runs, below the manager's own."""
+    return f"{PREFIX}{app}@{instance}"
 
 
 def parse_instance(unit: str) -> InstanceName | None:

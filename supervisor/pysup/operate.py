@@ -14,8 +14,9 @@ from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.call import NO_SUCH_UNIT, Call
 from pysup.bus.connection import Bus
-from pysup.converge import Decision, Workshop, companions_up, decide, listening
+from pysup.converge import Decision, Workshop, before, companions_up, decide, listening
 from pysup.errors import BusError
+from pysup.front import Front
 from pysup.reload import ReloadOptions, Roll
 from pysup.selector import Chosen
 from pysup.store import Store, Stored
@@ -35,9 +36,11 @@ class Operator:
         self, app: App, only: Chosen | None = None, *, restart: bool = False, force: bool = False
     ) -> Decision:
         """Write what has changed, stop what is too much; what is decided says which calls start what is missing."""
+        self._front(app.name).check(app)
         async with self._locked(app.name):
             deciding = decide(self.store, self.workshop, app, only, restart=restart, force=force)
             decision = await self.bus.converse(deciding)
+            await self._front(app.name).leave((*decision.steps.stop, *decision.steps.restart))
             if decision.steps.write:
                 await asyncio.to_thread(self.store.write, app.name, decision.rendered.files, saved=decision.saved)
             if decision.steps.reload:
@@ -60,21 +63,15 @@ class Operator:
 
     async def finish(self, begun: Sequence[Decision], *, wait: bool, timeout: float | None) -> None:
         """Start what was begun and, with *wait*, see it ready."""
-        began = time.time()
         try:
-            await self._start(begun, wait=wait, timeout=timeout)
-        except BusError as exc:
-            if exc.name != NO_SUCH_UNIT:
-                raise
-            # systemd looks for new files when a directory's time has changed; two changes within one tick look alike.
-            await self.bus.call(systemd1.reload())
-            await self._start(begun, wait=wait, timeout=timeout)
-        for one in begun if wait else ():
-            await starting.survive(self.bus, self.store, self.scope, one.app, one.steps.begun, began)
-            await starting.stand_by(self.bus, self.scope, one.app, one.steps.begun)
+            await self._see_started(begun, wait=wait, timeout=timeout)
+        finally:
+            for one in begun:
+                await self._front(one.app.name).follow()
 
     async def reload(self, app: App, options: ReloadOptions) -> None:
         """Replace the running instances of an app; start it if there are none."""
+        self._front(app.name).check(app)
         old = self.store.find(app.name)
         units = await self.bus.converse(states.loaded(status.patterns([app.name])))
         up = {unit for unit, state in units.items() if state.active_state is ActiveState.ACTIVE}
@@ -92,6 +89,7 @@ class Operator:
             rendered=await self.bus.converse(self.workshop.render(app, saved=old.saved)),
             before=await self.bus.converse(self.workshop.render(old.app, saved=old.saved)) if old.app else None,
             spare=await self.bus.converse(self.workshop.render_spare(app)),
+            front=self._front(app.name),
             options=options,
         )
         before = {unit: self.store.text(app.name, unit) for unit in names.companions(app.name)}
@@ -100,11 +98,17 @@ class Operator:
 
     async def stop(self, chosen: Sequence[Chosen], *, wait: bool, timeout: float | None) -> None:
         """Stop apps, or some of their instances."""
+        some = [one for one in chosen if not one.whole]
+        for one in some:
+            await self._front(one.app).leave(names.instance_unit(one.app, number) for number in one.numbers)
         await self._make_jobs([call for one in chosen for call in await self._stops(one)], wait=wait, timeout=timeout)
+        for one in some:
+            await self._front(one.app).follow()
 
-    async def delete(self, chosen: Sequence[Chosen], *, timeout: float | None) -> None:
-        """Stop apps and take their files away."""
+    async def delete(self, chosen: Sequence[Chosen], *, timeout: float | None) -> list[str]:
+        """Stop apps, and the balancers before them, and take their files away. Returns their names."""
         was_saved = False
+        chosen = [*self._before(chosen), *chosen]
         for one in chosen:
             async with self._locked(one.app):
                 stored = self.store.get(one.app)
@@ -115,6 +119,13 @@ class Operator:
                 await self._forget(stored)
         if was_saved:
             await self.bus.call(systemd1.reload())
+        return sorted(one.app for one in chosen)
+
+    def _before(self, chosen: Sequence[Chosen]) -> list[Chosen]:
+        """The balancers of these apps that are not among them."""
+        names = {one.app for one in chosen}
+        found = [one for app in names for one in before(self.store, app) if one.name not in names]
+        return [Chosen(one.name, one.numbers, whole=True) for one in found]
 
     async def move(self, apps: Sequence[str], *, saved: bool) -> list[str]:
         """Keep apps for good, or until the next boot; the names of those that moved."""
@@ -138,6 +149,23 @@ class Operator:
             up = await self.bus.converse(companions_up(app))
             await jobs.perform(self.bus, [systemd1.stop_unit(unit) for unit in up if unit in changed])
             await jobs.perform(self.bus, [systemd1.start_unit(names.target_unit(app))])
+
+    def _front(self, app: str) -> Front:
+        return Front(self.bus, self.store, self.scope, app)
+
+    async def _see_started(self, begun: Sequence[Decision], *, wait: bool, timeout: float | None) -> None:
+        began = time.time()
+        try:
+            await self._start(begun, wait=wait, timeout=timeout)
+        except BusError as exc:
+            if exc.name != NO_SUCH_UNIT:
+                raise
+            # systemd looks for new files when a directory's time has changed; two changes within one tick look alike.
+            await self.bus.call(systemd1.reload())
+            await self._start(begun, wait=wait, timeout=timeout)
+        for one in begun if wait else ():
+            await starting.survive(self.bus, self.store, self.scope, one.app, one.steps.begun, began)
+            await starting.stand_by(self.bus, self.scope, one.app, one.steps.begun)
 
     async def _start(self, begun: Sequence[Decision], *, wait: bool, timeout: float | None) -> None:
         calls = [call for one in begun for call in one.calls]

@@ -17,6 +17,7 @@ from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.connection import Bus
 from pysup.errors import StartFailed
+from pysup.front import Front
 from pysup.names import InstanceName
 from pysup.render import File, Rendered
 from pysup.store import Store, Stored
@@ -52,28 +53,34 @@ class Roll:
     rendered: Rendered
     before: Rendered | None
     spare: Mapping[str, File]
+    front: Front
     options: ReloadOptions
 
     async def run(self, running: Sequence[InstanceName]) -> None:
         """Replace the running instances; raises StartFailed, and says what runs what, if new ones do not come up."""
-        await self._remove_spare()
+        if self.store.has_spare(self.app.name):
+            await self._settle()
         proves = self.options.surge and bool(self.app.listen or self.app.port is not None)
         try:
             if proves:
                 await self._prove()
             await self._write(self.app, self.rendered)
-            await self._replace(running)
+            await self._replace(running, helpers={self._spare.number: self.app} if proves else {})
         finally:
-            await self._remove_spare()
+            await self._settle()
+
+    @property
+    def _spare(self) -> InstanceName:
+        return InstanceName(self.app.name, len(self.rendered.numbers))
 
     async def _prove(self) -> None:
         unit = names.spare_unit(self.app.name)
-        name = InstanceName(self.app.name, len(self.rendered.numbers))
         await asyncio.to_thread(self.store.write_spare, self.spare)
         began = time.time()
         await jobs.perform(self.bus, [systemd1.start_unit(unit)], timeout=self.options.timeout)
         try:
-            await starting.survive_alone(self.bus, self.scope, self.app, unit, name, began)
+            await starting.survive_alone(self.bus, self.scope, self.app, unit, self._spare, began)
+            await self.front.reach(self._spare.number, self.app)
         except StartFailed as exc:
             raise StartFailed(
                 f"{exc.message}; nothing else was touched: all instances run as before",
@@ -82,15 +89,21 @@ class Roll:
                 hint=exc.hint,
             ) from exc
 
-    async def _replace(self, running: Sequence[InstanceName]) -> None:
+    async def _replace(self, running: Sequence[InstanceName], helpers: Mapping[int, App]) -> None:
+        """Replace instances; balancers leave those out that are being replaced, and have the *helpers* besides."""
         done: list[InstanceName] = []
         for batch in _batches(running, self.options.parallel):
+            left = {name.number: self.old.app or self.app for name in running if name not in batch}
+            served = {**left, **{name.number: self.app for name in done}, **helpers}
+            await self.front.serve(served, self.app.stop_timeout)
             began = time.time()
             units = [name.unit for name in batch]
             await self.bus.calls([systemd1.reset_failed_unit(unit) for unit in units])
             await jobs.perform(self.bus, [systemd1.restart_unit(unit) for unit in units], timeout=self.options.timeout)
             try:
                 await starting.survive(self.bus, self.store, self.scope, self.app, units, began)
+                for name in batch:
+                    await self.front.reach(name.number, self.app)
             except StartFailed as exc:
                 await self._roll_back(exc, done, batch)
             done += batch
@@ -114,7 +127,9 @@ class Roll:
             self.store.write(app.name, rendered.files, saved=self.old.saved)
         await self.bus.call(systemd1.reload())
 
-    async def _remove_spare(self) -> None:
+    async def _settle(self) -> None:
+        """Have balancers serve the app's own instances, all of them, and take the spare away."""
+        await self.front.follow()
         unit = names.spare_unit(self.app.name)
         if self.store.has_spare(self.app.name):
             await jobs.perform(self.bus, [systemd1.stop_unit(unit)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from pysup import check, companions, names, preload, probe, sockets, spec
+from pysup import balancers, check, companions, names, preload, probe, sockets, spec
 from pysup.app import PER_CORE, App, Limits, ReadyWhen
 from pysup.errors import SpecError
 from pysup.unit import BOOT_TARGET as BOOT_TARGET  # also from here: it is a directive's value
@@ -52,6 +52,7 @@ class _Form:
     instance: str = "%i"
     environment: str
     preload: str
+    balancer: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +130,7 @@ def render_spare(app: App, machine: Machine, directory: str) -> dict[str, File]:
         instance=str(number),
         environment=environment,
         preload=preloaded,
+        balancer=names.spare_file(app.name, "conf"),
     )
     service = [*_service_section(form), ("Restart", "no"), *_counted(app, number)]
     text = section("Unit", _unit_section(form)) + "\n" + section("Service", service)
@@ -147,6 +149,7 @@ def _template(app: App, machine: Machine, directory: str) -> str:
         directory=directory,
         environment=names.environment_file(app.name),
         preload=names.preload_file(app.name),
+        balancer=names.balancer_file(app.name),
     )
     text = (
         f"# Made by pysup, which reads it back. To add directives: systemctl edit {names.template_unit(app.name)}\n"
@@ -198,6 +201,10 @@ def _service_section(form: _Form) -> Lines:
         yield "NotifyAccess", "all"
     if (app.listen or app.restart_delay_max) and machine.version < sockets.STEPS_SINCE:
         yield from sockets.brake(app, form.instance)
+    elif app.balance:
+        yield from sockets.runtime_directory(app, form.instance)
+    if app.balance:
+        yield from balancers.service_section(app.balance, f"{form.directory}/{form.balancer}")
     yield "ExecStart", _exec_start(form)
     waiter = probe.command(app.ready, app.port is not None, curl=machine.curl)
     if waiter:

@@ -36,10 +36,15 @@ STEPS_SINCE = 254  # RestartSteps=, RestartMaxDelaySec=
 
 def brake(app: App, instance: str) -> Lines:
     """Growing waits between starts that fail one after the other, for a systemd without RestartSteps=."""
-    yield "RuntimeDirectory", f"{names.PREFIX}{app.name}@{instance}"
-    yield "RuntimeDirectoryPreserve", "restart"
+    yield from runtime_directory(app, instance)
     yield "ExecStartPre", command_line(("/bin/sh", "-c", _BRAKE, "brake", *pauses(app)))
     yield "ExecStopPost", command_line(("/bin/sh", "-c", _COUNT, "count"))
+
+
+def runtime_directory(app: App, instance: str) -> Lines:
+    """A directory for what an instance keeps while it runs, and over restarts."""
+    yield "RuntimeDirectory", names.runtime_directory(app.name, instance)
+    yield "RuntimeDirectoryPreserve", "restart"
 
 
 def pauses(app: App) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from types import MappingProxyType
 
 from pysup.app import App, Limits, Log, Ready
+from pysup.balance import Balance
 from pysup.errors import CorruptUnit, SpecError
 from pysup.listen import Listen
 from pysup.triggers import Schedule, Watched
@@ -18,13 +19,14 @@ from pysup.triggers import Schedule, Watched
 SECTION = "X-Pysup"
 FORMAT = 1
 
-_Nested = Ready | Limits | Log | Schedule | Watched
+_Nested = Ready | Limits | Log | Schedule | Watched | Balance
 _NESTED: Mapping[str, type[_Nested]] = {
     "ready": Ready,
     "limits": Limits,
     "log": Log,
     "schedule": Schedule,
     "watch": Watched,
+    "balance": Balance,
 }
 
 

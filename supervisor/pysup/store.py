@@ -8,7 +8,6 @@ what was not. An app that is in both directories (a crash in the middle of ``sav
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -16,15 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pysup import names, spec
+from pysup import disk, names, spec
 from pysup.app import App
-from pysup.errors import Conflict, CorruptUnit, NotFound, NotPermitted, PysupError, StoreError
+from pysup.errors import Conflict, CorruptUnit, NotFound, NotPermitted
 from pysup.unitfile import parse, parse_environment
 
 if TYPE_CHECKING:
     from pysup.render import File
 
 _MANIFEST = "MANIFEST"
+_BESIDE = ("env", "cjs", "conf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,11 @@ class Store:
 
     def names(self) -> list[str]:
         """The apps that are there, in order of their names."""
-        found = {app for directory in (self.runtime, self.saved) for app in map(names.parse_template, _list(directory))}
+        found = {
+            app
+            for directory in (self.runtime, self.saved)
+            for app in map(names.parse_template, disk.entries(directory))
+        }
         return sorted(app for app in found if app)
 
     def directory(self, *, saved: bool) -> Path:
@@ -110,7 +114,7 @@ class Store:
         """Take the app's lock; closing the descriptor lets it go. Settles what a dead holder left half done."""
         import fcntl  # reading needs no lock, and so need not load it
 
-        with _writing(self.locks):
+        with disk.writing(self.locks):
             self.locks.mkdir(mode=0o755, parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             descriptor = os.open(self.locks / f"{name}.lock", flags, 0o600)
@@ -127,7 +131,7 @@ class Store:
         """Hold the app for something that takes long, without keeping others from its files; Conflict if it is held."""
         import fcntl
 
-        with _writing(self.locks):
+        with disk.writing(self.locks):
             self.locks.mkdir(mode=0o755, parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             descriptor = os.open(self.locks / f"{name}.{purpose}", flags, 0o600)
@@ -154,13 +158,10 @@ class Store:
 
     def write_spare(self, files: Mapping[str, File]) -> None:
         """Put the files of a spare instance beside the app's, until the next boot at most."""
-        with _writing(self.runtime):
+        with disk.writing(self.runtime):
             self.runtime.mkdir(parents=True, exist_ok=True)
             for path, file in files.items():
-                staged = self.runtime / f".{path}.new"
-                staged.unlink(missing_ok=True)
-                _write(staged, file)
-                staged.rename(self.runtime / path)
+                disk.replace(self.runtime, path, file)
 
     def has_spare(self, name: str) -> bool:
         """Whether there is a spare instance: a reload is under way, or one was killed."""
@@ -168,9 +169,18 @@ class Store:
 
     def remove_spare(self, name: str) -> None:
         """Take the spare's files away."""
-        with _writing(self.runtime):
-            for path in (names.spare_file(name, "env"), names.spare_file(name, "cjs"), names.spare_unit(name)):
+        with disk.writing(self.runtime):
+            for path in (*(names.spare_file(name, suffix) for suffix in _BESIDE), names.spare_unit(name)):
                 (self.runtime / path).unlink(missing_ok=True)
+
+    def replace(self, name: str, path: str, file: File) -> bool:
+        """Change one file of an app; whether it was another. The lock must be held."""
+        directory = self.get(name).directory
+        if _current(directory, name, path) == file.text:
+            return False
+        with disk.writing(directory):
+            disk.replace(directory, path, file)
+        return True
 
     def files(self, name: str) -> list[Path]:
         """The files of the app, and drop-ins that others made for it."""
@@ -181,7 +191,7 @@ class Store:
         """Whether the app's template was changed by hand."""
         from pysup.render import is_edited  # who only reads need not load it
 
-        return is_edited(_read(self.get(name).directory / names.template_unit(name)) or "")
+        return is_edited(disk.read(self.get(name).directory / names.template_unit(name)) or "")
 
     def foreign(self, name: str) -> list[Path]:
         """Drop-ins for the app's units that pysup did not write, such as those of ``systemctl edit``."""
@@ -190,8 +200,10 @@ class Store:
         unit = re.compile(rf"{re.escape(names.PREFIX + name)}(?:{own})\.d")
         found = []
         for directory in (self.runtime, self.saved):
-            for entry in filter(unit.fullmatch, _list(directory)):
-                found += [directory / entry / file for file in _list(directory / entry) if file != "instance.conf"]
+            for entry in filter(unit.fullmatch, disk.entries(directory)):
+                found += [
+                    directory / entry / file for file in disk.entries(directory / entry) if file != "instance.conf"
+                ]
         return sorted(found)
 
     def _commit(self, name: str, directory: Path, files: Mapping[str, File], links: Mapping[str, str]) -> None:
@@ -199,22 +211,22 @@ class Store:
         if not files and not _owned(directory, name, self.boot_target):
             return
         staging, committed = _hidden(directory, name)
-        with _writing(directory):
+        with disk.writing(directory):
             directory.mkdir(parents=True, exist_ok=True)
             try:
                 _stage(staging, files, links)
                 staging.rename(committed)
             except BaseException:
-                _discard(staging)
+                disk.discard(staging, last=_MANIFEST)
                 raise
-            _sync(directory)
+            disk.sync(directory)
             self._finish(name, directory, committed)
 
     def _settle(self, name: str) -> None:
         for directory in (self.saved, self.runtime):
             staging, committed = _hidden(directory, name)
-            with _writing(directory):
-                _discard(staging)
+            with disk.writing(directory):
+                disk.discard(staging, last=_MANIFEST)
                 if committed.is_dir():
                     self._finish(name, directory, committed)
         if (self.saved / names.template_unit(name)).exists():
@@ -222,21 +234,21 @@ class Store:
 
     def _finish(self, name: str, directory: Path, committed: Path) -> None:
         """Put a committed change in place; safe to be done twice, and after a crash in the middle."""
-        text = _read(committed / _MANIFEST)
+        text = disk.read(committed / _MANIFEST)
         if text is None:  # it goes last: all is in place
             committed.rmdir()
             return
         manifest = text.splitlines()
         for path in _owned(directory, name, self.boot_target):
             if path not in manifest:
-                _unlink(directory / path)
+                disk.unlink(directory / path)
         for path in manifest:
             source = committed / path.replace("/", "!")
             if source.is_symlink() or source.exists():
                 (directory / path).parent.mkdir(mode=0o755, exist_ok=True)
                 source.replace(directory / path)
-        _sync(directory)
-        _discard(committed)
+        disk.sync(directory)
+        disk.discard(committed, last=_MANIFEST)
 
 
 def _stored(name: str, text: str, directory: Path, *, saved: bool) -> Stored:
@@ -282,13 +294,13 @@ def _environment(directory: Path, name: str) -> Mapping[str, str]:
 def _current(directory: Path, name: str, file: str) -> str | None:
     """A file of the app as the last committed change has it, though it may not be in its place yet."""
     committed = _hidden(directory, name)[1]
-    manifest = _read(committed / _MANIFEST)
+    manifest = disk.read(committed / _MANIFEST)
     if manifest is None:
-        return _read(directory / file)
+        return disk.read(directory / file)
     if file not in manifest.splitlines():
         return None
-    staged = _read(committed / file)
-    return _read(directory / file) if staged is None else staged
+    staged = disk.read(committed / file)
+    return disk.read(directory / file) if staged is None else staged
 
 
 def _owned(directory: Path, name: str, boot_target: str = "") -> list[str]:
@@ -296,11 +308,11 @@ def _owned(directory: Path, name: str, boot_target: str = "") -> list[str]:
     app = re.escape(name)
     escaped = re.escape(names.escape(name))
     beside = "|".join(map(re.escape, (*names.COMPANIONS, *names.COMPANION_FILES)))
-    own = rf"@\.service|@[A-Za-z0-9_]+(?:\.\d+)?\.socket|\.target|\.env|\.cjs|-(?:{beside})"
+    own = rf"@\.service|@[A-Za-z0-9_]+(?:\.\d+)?\.socket|\.target|\.env|\.cjs|\.conf|-(?:{beside})"
     file = re.compile(rf"{names.PREFIX}(?:{app}(?:{own})|(?:(?:[^-]+-)?{escaped})\.slice)")
     drop_in = re.compile(rf"{names.PREFIX}{app}@\d+\.service\.d")
     owned = []
-    for entry in _list(directory):
+    for entry in disk.entries(directory):
         if file.fullmatch(entry):
             owned.append(entry)
         elif drop_in.fullmatch(entry) and (directory / entry / "instance.conf").exists():
@@ -319,80 +331,11 @@ def _stage(staging: Path, files: Mapping[str, File], links: Mapping[str, str]) -
     """Write everything to a directory of its own, and to the disk."""
     from pysup.render import File
 
-    _discard(staging)
+    disk.discard(staging, last=_MANIFEST)
     staging.mkdir(mode=0o755)  # the environment in it is a file for its owner only
     manifest = "".join(f"{path}\n" for path in [*files, *links])
     for path, file in {**files, _MANIFEST: File(manifest)}.items():
-        _write(staging / path.replace("/", "!"), file)
+        disk.write(staging / path.replace("/", "!"), file)
     for path, goal in links.items():
         (staging / path.replace("/", "!")).symlink_to(goal)
-    _sync(staging)
-
-
-def _write(path: Path, file: File) -> None:
-    """Write a new file, and to the disk; nobody else can read it before its mode is set."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as stream:
-        stream.write(file.text)
-        stream.flush()
-        os.fchmod(stream.fileno(), file.mode)
-        os.fsync(stream.fileno())
-
-
-def _discard(directory: Path) -> None:
-    for entry in sorted(_list(directory), key=lambda entry: entry == _MANIFEST):
-        (directory / entry).unlink()
-    with contextlib.suppress(FileNotFoundError):
-        directory.rmdir()
-
-
-def _unlink(path: Path) -> None:
-    path.unlink(missing_ok=True)
-    if path.parent.name.endswith((".d", ".wants")):
-        with contextlib.suppress(OSError):
-            path.parent.rmdir()  # only when nothing of anybody's is left in it
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _list(directory: Path) -> list[str]:
-    try:
-        return os.listdir(directory)  # noqa: PTH208 (names are wanted; Path objects cost ten times as much)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return []
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_bytes().decode(errors="replace")  # as it is: text mode would change line ends
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except PermissionError as exc:
-        raise NotPermitted(f"{path} may not be read", hint="Run as its owner, or with sudo.") from exc
-
-
-@contextlib.contextmanager
-def _writing(directory: Path) -> Iterator[None]:
-    """Translate what the file system says into what the user can do."""
-    try:
-        yield
-    except PysupError:
-        raise
-    except PermissionError as exc:
-        raise NotPermitted(
-            f"{exc.filename or directory} may not be written", hint="Run it with sudo, or without --system as yourself."
-        ) from exc
-    except OSError as exc:
-        full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise StoreError(
-            f"unit files in {directory} could not be written: {exc.strerror or exc}",
-            hint=f"Make room on its file system (df -h {directory}); nothing was changed."
-            if full
-            else "Nothing was changed.",
-        ) from exc
+    disk.sync(staging)

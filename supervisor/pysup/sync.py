@@ -23,6 +23,7 @@ from pysup.unit import AppStatus, Scope
 if TYPE_CHECKING:
     import asyncio
 
+    from pysup.balancing import Wish
     from pysup.describe import Description
     from pysup.events import Event
     from pysup.host.doctor import Check
@@ -113,6 +114,10 @@ class Manager:
     def scale(self, name: str, count: int, *, wait: bool = True, timeout: float | None = None) -> AppStatus:
         """Have *count* instances."""
         return self._run(lambda manager: manager.scale(name, count, wait=wait, timeout=timeout))
+
+    def balance(self, name: str, wish: Wish, *, timeout: float | None = None) -> AppStatus:
+        """Put a balancer before an app."""
+        return self._run(lambda manager: manager.balance(name, wish, timeout=timeout))
 
     def list(self, selectors: Selectors = selector.ALL) -> AppList:
         """How apps are now."""

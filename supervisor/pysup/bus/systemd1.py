@@ -32,6 +32,11 @@ def restart_unit(name: str, mode: str = "replace") -> Call:
     return Call("RestartUnit", "ss", (name, mode))
 
 
+def reload_unit(name: str, mode: str = "replace") -> Call:
+    """Have a unit read its own configuration again (``ExecReload=``); answers with the job's path."""
+    return Call("ReloadUnit", "ss", (name, mode))
+
+
 def reset_failed_unit(name: str) -> Call:
     """Forget the failure, the restart counter and the start limit's."""
     return Call("ResetFailedUnit", "s", (name,))

@@ -33,6 +33,7 @@ ROWS = (
     Row("restart", "life:restart", "Stop and start; what does not run is started.", LIFE),
     Row("reload", "reload:reload", "Replace instances one by one, without losing a connection.", LIFE),
     Row("scale", "scale:scale", "Change how many instances an app has.", LIFE),
+    Row("balance", "balance:balance", "Put HAProxy or nginx before the instances of an app.", LIFE),
     Row("delete", "life:delete", "Stop apps and forget them.", LIFE),
     Row("signal", "signal:signal", "Send a signal to instances.", LIFE),
     Row("reset", "reset:reset", "Set restart counters to 0 and forget failures.", LIFE),

@@ -160,6 +160,11 @@ def runtime_dir(scope: Scope, caller: Caller | None = None) -> Path:
     return user_runtime_dir(caller) / "systemd/user"
 
 
+def volatile_dir(scope: Scope) -> Path:
+    """Where services have the directories that they need while they run: ``%t`` in unit files."""
+    return Path("/run") if scope is Scope.SYSTEM else user_runtime_dir()
+
+
 def saved_dir(scope: Scope, caller: Caller | None = None) -> Path:
     """Where unit files live for good.
 

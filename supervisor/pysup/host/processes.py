@@ -77,6 +77,11 @@ def uid_of(pid: int, *, proc: str = PROC) -> int | None:
     return int(rest.split(maxsplit=2)[1]) if found else None
 
 
+def children(pid: int, *, proc: str = PROC) -> list[int]:
+    """The processes that it started and that have not ended."""
+    return [int(child) for child in (read_file(f"{proc}/{pid}/task/{pid}/children") or b"").split()]
+
+
 def user_name(uid: int) -> str:
     """The name of a user's number, or the number itself if nobody has it."""
     return users.name(uid)

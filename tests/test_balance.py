@@ -1,0 +1,382 @@
+"""Balancers before programs that only know a PORT: the real HAProxy and nginx on a real systemd, under load."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import random
+import shlex
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import apps
+import hammer
+import node_apps
+import port_program
+import programs
+from pysup import balancers, parse, spec
+from pysup.app import App
+from pysup.balance import Balance, Mode, Program
+from pysup.balancing import Wish
+from pysup.converge import configuration
+from pysup.errors import Conflict, NotFound, SpecError, StartFailed
+from pysup.host import balancers as installed
+from pysup.listen import Listen
+from pysup.reload import ReloadOptions
+from pysup.sync import Manager
+from pysup.unit import AppStatus, Scope
+
+PROGRAMS = pytest.mark.parametrize("program", list(Program))
+READY = parse.ready("tcp", timeout=20)
+
+
+@pytest.fixture
+def system() -> Iterator[Manager]:
+    """The machine's."""
+    with Manager(Scope.SYSTEM) as made:
+        yield made
+        made.delete("all")
+
+
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row that nothing listens on; not of those that clients get (32768 and up)."""
+    while True:
+        first = random.randrange(10000, 32000, count)
+        with ExitStack() as stack, suppress(OSError):
+            for port in range(first, first + count):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
+
+
+def web(port: int, version: str = "one", **fields: object) -> App:
+    """Three instances, each on a port of its own."""
+    command = (sys.executable, "-S", port_program.__file__, version)
+    return apps.app(**{"command": command, "instances": 3, "port": port, "ready": READY, **fields})
+
+
+def wish(port: int, program: Program, **fields: object) -> Wish:
+    """A balancer on a port."""
+    return Wish(listen=(Listen(address=str(port)),), program=program, **fields)  # type: ignore[arg-type]
+
+
+def pids(status: AppStatus) -> set[int]:
+    """The main processes of an app."""
+    return {one.pid for one in status.instances}
+
+
+def instances(tally: hammer.Tally) -> set[str]:
+    """Which of them have answered."""
+    return {answer.split()[1] for answer in tally.answers}
+
+
+def balancer(program: Program, mode: Mode = Mode.HTTP, **fields: object) -> App:
+    """An app that is one; named so that its name needs care."""
+    modules = installed.stream_modules() if (program, mode) == (Program.NGINX, Mode.TCP) else ()
+    found = {"argv": installed.argv(program.value), "modules": modules, "account": installed.account(program.value)}
+    balance = Balance(app="my-web.2", program=program, mode=mode, **found, **fields)  # type: ignore[arg-type]
+    listen = (Listen(address="29000"), Listen(address="127.0.0.1:29001"), Listen(address="[::1]:29002"))
+    return apps.app("b-1", balance=balance, listen=listen, command=balancers.command(balance, len(listen)))
+
+
+@PROGRAMS
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("sticky", [False, True])
+def test_the_programs_themselves_take_the_configuration(
+    tmp_path: Path, program: Program, mode: Mode, sticky: bool
+) -> None:
+    """All kinds of it, with health checks where there are some, and for an app on a unix socket, too."""
+    health = "/health?a=b%20c" if program is Program.HAPROXY and mode is Mode.HTTP else ""
+    made = balancer(program, mode, sticky=sticky, health=health)
+    assert made.balance
+    shared = apps.app(listen=(Listen(address="/run/web.sock"),))
+    tmp_path.chmod(0o755)
+    for behind in (apps.app(port=9001, instances=5), shared, apps.app(listen=(Listen(address="8080"),))):
+        file = tmp_path / "config"
+        file.write_text(configuration(made, behind, range(5)))
+        ((_, checking), *_) = balancers.service_section(made.balance, str(file))
+        said = subprocess.run(
+            shlex.split(checking.removeprefix(":")),
+            env={"PATH": os.environ["PATH"], "RUNTIME_DIRECTORY": str(tmp_path)},
+            capture_output=True,
+            text=True,
+        )
+        assert said.returncode == 0, said.stderr
+
+
+@PROGRAMS
+def test_a_balancer_is_read_back_from_its_unit(program: Program) -> None:
+    """With all that it was asked for."""
+    made = balancer(program, Mode.TCP, sticky=True, timeout=5.0)
+    assert spec.decode(spec.encode(made), {}, where="here") == made
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("health", "/a b"),
+        ("health", "/a\nserver evil 1.2.3.4:80"),
+        ("health", "/a;"),
+        ("host", "a b"),
+        ("host", "127.0.0.1;"),
+        ("account", "root\n"),
+        ("app", "a b"),
+        ("program", "caddy"),
+        ("timeout", 0),
+        ("argv", ("haproxy",)),
+    ],
+)
+def test_what_could_be_more_than_a_value_is_refused(field: str, value: object) -> None:
+    """No text of a user's becomes a line of the configuration."""
+    usual = {"app": "web", "program": "haproxy", "argv": ("/usr/sbin/haproxy",)}
+    with pytest.raises(SpecError):
+        Balance(**{**usual, field: value})  # type: ignore[arg-type]
+
+
+def test_nginx_asks_nobody_for_health_and_listens_on_no_file() -> None:
+    """It cannot; and it removes the file of a socket that systemd holds."""
+    with pytest.raises(SpecError, match="health"):
+        balancer(Program.NGINX, health="/health")
+    with pytest.raises(SpecError, match="unix socket"):
+        replace(balancer(Program.NGINX), listen=(Listen(address="/run/x.sock"),))
+
+
+def test_a_balancer_is_one_instance() -> None:
+    """And listens."""
+    for fields in ({"instances": 2}, {"listen": ()}):
+        with pytest.raises(SpecError, match="is a balancer"):
+            replace(balancer(Program.HAPROXY), **fields)  # type: ignore[arg-type]
+
+
+@PROGRAMS
+def test_the_talks_demo(scope: Scope, pysup: Callable[..., object], program: Program) -> None:
+    """Three programs behind one port by one command: killed in turn, reloaded, scaled; the client sees nothing."""
+    base, port = free_ports(16), programs.free_port()
+    with Manager(scope) as manager:
+        try:
+            manager.start(web(base))
+            pysup("balance", "web", "--with", program.value, "--port", str(port))
+            with hammer.load(port) as tally:
+                tally.wait_for(100)
+                assert instances(tally) == {"0", "1", "2"}
+                for number in range(3):
+                    manager.send_signal(f"web@{number}", "KILL")
+                    tally.wait_for(100)
+                    manager.restart(f"web@{number}")  # is up when it returns
+            killed = tally.failures
+            with hammer.load(port) as tally:
+                before = manager.get("web")
+                manager.reload("web")
+                assert not pids(before) & pids(manager.get("web"))
+                for count in (2, 4, 1):
+                    manager.scale("web", count)
+                    tally.wait_for(100)
+            assert tally.failures == []
+            assert instances(tally) == {"0", "1", "2", "3"}
+            assert len(killed) <= 3 * 8  # requests in flight, at most
+            assert manager.delete("web") == ["web", "web-balancer"]
+        finally:
+            manager.delete("all")
+
+
+@pytest.mark.systemd
+def test_reloads_behind_haproxy_fail_no_request(system: Manager) -> None:
+    """Of a program that only knows a PORT and ends at once: 16 clients that connect each time, 256 that keep theirs."""
+    base, port = free_ports(16), programs.free_port()
+    system.start(web(base, instances=2))
+    system.balance("web", wish(port, Program.HAPROXY))
+    with hammer.load(port, clients=16) as new, hammer.load(port, clients=256, keep_alive=True) as kept:
+        for _ in range(4):
+            new.wait_for(20)
+            kept.wait_for(200)
+            system.reload("web")
+        new.wait_for(100)
+        kept.wait_for(300)
+    assert (new.failures, kept.failures) == ([], [])
+    assert not system._store.has_spare("web")
+
+
+@pytest.mark.parametrize("broken", ["crash", "mute"])
+@pytest.mark.systemd
+def test_a_broken_version_touches_nothing(system: Manager, broken: str) -> None:
+    """One that ends at once; and one that never listens, which nobody but the balancer would notice."""
+    base, port = free_ports(16), programs.free_port()
+    app = web(base, instances=2, ready=parse.ready("exec", timeout=2))
+    before = system.start(app)
+    system.balance("web", wish(port, Program.HAPROXY))
+    with hammer.load(port) as tally:
+        with pytest.raises(StartFailed, match="nothing else was touched"):
+            system.reload(replace(app, command=(*app.command[:-1], broken)))
+        tally.wait_for(50)
+    after = system.get("web")
+    assert (pids(after), after.spec, tally.failures) == (pids(before), app, [])
+
+
+@pytest.mark.systemd
+def test_a_version_that_fails_without_a_spare_is_left_out_and_put_back(system: Manager) -> None:
+    """The balancer serves the others meanwhile."""
+    base, port = free_ports(16), programs.free_port()
+    app = web(base, instances=2)
+    system.start(app)
+    system.balance("web", wish(port, Program.HAPROXY))
+    with hammer.load(port) as tally:
+        broken = replace(app, command=(*app.command[:-1], "crash"))
+        with pytest.raises(StartFailed, match="old settings are back"):
+            system.reload(broken, options=ReloadOptions(surge=False))
+        tally.wait_for(100)
+    assert tally.failures == []
+    assert instances(tally) == {"0", "1"}
+
+
+@PROGRAMS
+@pytest.mark.systemd
+def test_changed_ports_are_followed_while_instances_are_replaced(system: Manager, program: Program) -> None:
+    """One by one, from the old ports to the new ones."""
+    base, other, port = free_ports(16), free_ports(16), programs.free_port()
+    app = web(base)
+    system.start(app)
+    system.balance("web", wish(port, program))
+    with hammer.load(port) as tally:
+        tally.wait_for(20)
+        system.reload(replace(app, port=other, command=(*app.command[:-1], "two")))
+        tally.wait_for(100)
+    assert tally.failures == []
+    assert {answer.split()[0] for answer in tally.answers} == {"one", "two"}
+
+
+@PROGRAMS
+@pytest.mark.systemd
+def test_a_balancer_changes_and_even_dies_without_a_refused_connection(system: Manager, program: Program) -> None:
+    """systemd holds its socket: it becomes sticky, is killed, and becomes the other program."""
+    base, port = free_ports(16), programs.free_port()
+    system.start(web(base))
+    system.balance("web", wish(port, program))
+    with hammer.load(port) as tally:
+        for change in (Wish(sticky=True), Wish(program=next(other for other in Program if other is not program))):
+            tally.wait_for(50)
+            system.balance("web", change)
+        tally.wait_for(50)
+        assert tally.failures == []
+        system.send_signal("web-balancer", "KILL", whom="all")
+        tally.wait_for(200)
+    assert not [failure for failure in tally.failures if "Refused" in failure]
+
+
+@contextmanager
+def conversation(port: int, *headers: str) -> Iterator[socket.socket]:
+    """A connection on which a request was sent."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        sock.sendall("\r\n".join(("GET / HTTP/1.1", "Host: localhost", *headers, "", "")).encode())
+        yield sock
+
+
+def ask(port: int, cookie: str = "") -> tuple[str, str]:
+    """(which instance answers, the cookie that it has us keep)."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", "/", headers={"Cookie": cookie} if cookie else {})
+    answer = connection.getresponse()
+    number = answer.read().decode().split()[1]
+    connection.close()
+    return number, (answer.getheader("Set-Cookie") or "").partition(";")[0]
+
+
+@PROGRAMS
+@pytest.mark.systemd
+def test_sticky_clients_stay_until_their_instance_goes(system: Manager, program: Program) -> None:
+    """By a cookie; when the instance is gone they are served by another one."""
+    base, port = free_ports(16), programs.free_port()
+    system.start(web(base))
+    system.balance("web", wish(port, program, sticky=True))
+    clients = [ask(port) for _ in range(12)]
+    assert len({number for number, _ in clients}) > 1
+    for number, cookie in clients:
+        assert cookie
+        assert {ask(port, cookie) for _ in range(4)} == {(number, "")}
+    number, cookie = clients[0]
+    system.stop(f"web@{number}")
+    assert ask(port, cookie)[0] != number
+
+
+@PROGRAMS
+@pytest.mark.systemd
+def test_connections_are_upgraded(system: Manager, program: Program) -> None:
+    """As WebSockets are: what is sent after that comes back."""
+    base, port = free_ports(16), programs.free_port()
+    system.start(web(base))
+    system.balance("web", wish(port, program))
+    with conversation(port, "Connection: Upgrade", "Upgrade: echo") as sock:
+        assert sock.recv(4096).startswith(b"HTTP/1.1 101 ")
+        sock.sendall(b"ping")
+        assert sock.recv(4096) == b"ping"
+
+
+@PROGRAMS
+@pytest.mark.systemd
+def test_tls_is_passed_through(system: Manager, program: Program, tmp_path: Path) -> None:
+    """With --tcp, the program's own certificate reaches the client; a sticky client stays with its instance."""
+    base, port = free_ports(16), programs.free_port()
+    files = node_apps.certificate(tmp_path)
+    node = ("/usr/bin/env", "node", str(node_apps.program("https.cjs")))
+    env = {
+        **files,
+        "PATH": os.environ["PATH"],
+        "NODE_OPTIONS": "--dns-result-order=ipv4first",
+    }  # localhost is 127.0.0.1
+    system.start(web(base, command=node, env=env))
+    system.balance("web", wish(port, program, mode=Mode.TCP, sticky=True))
+    with hammer.load(port, tls=ssl.create_default_context(cafile=files["CERT"])) as tally:
+        tally.wait_for(30)
+        before = dict(tally.answers)
+        system.reload("web")
+        tally.wait_for(30)
+    assert len(before) == 1
+    assert tally.failures == []
+
+
+@pytest.mark.systemd
+def test_a_saved_balancer_knows_what_was_scaled(system: Manager) -> None:
+    """Its file goes where units stay; it is right when it is started anew, and gone with the app."""
+    base, port = free_ports(16), programs.free_port()
+    system.start(web(base))
+    system.balance("web", wish(port, Program.HAPROXY))
+    system.save("all")
+    system.scale("web", 2)
+    system.stop("web-balancer")
+    system.scale("web", 5)
+    system.start("web-balancer")
+    with hammer.load(port) as tally:
+        tally.wait_for(60)
+        system.scale("web", 12)  # more than it has room for: it is reloaded
+        tally.wait_for(100)
+    assert tally.failures == []
+    assert instances(tally) == set(map(str, range(12)))
+    system.delete("web")
+    assert not [file for file in system._store.saved.iterdir() if "web" in file.name]
+
+
+@pytest.mark.systemd
+def test_what_cannot_be_balanced_is_refused(system: Manager) -> None:
+    """Nobody there; nowhere to connect to; a port that instances will have; a name that is taken."""
+    base = free_ports(16)
+    with pytest.raises(NotFound):
+        system.balance("web", Wish())
+    system.start(apps.app("other"))
+    with pytest.raises(SpecError, match="listens nowhere"):
+        system.balance("other", Wish())
+    app = web(base)
+    system.start(app)
+    with pytest.raises(SpecError, match="for instances of"):
+        system.balance("web", wish(base + 3, Program.HAPROXY))
+    with pytest.raises(Conflict):
+        system.balance("web", Wish(name="other"))
+    system.balance("web", wish(programs.free_port(), Program.HAPROXY))
+    with pytest.raises(SpecError, match="listens nowhere"):
+        system.start(replace(app, port=None, ready=parse.ready("exec")), force=True)
+    assert system.get("web").spec == app
