@@ -77,7 +77,7 @@ def test_version(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> No
     [
         (("lst",), "there is no command 'lst'\n  Did you mean 'list'?"),
         (("frobnicate",), "there is no command 'frobnicate'"),
-        (("stop",), "missing argument 'APP"),
+        (("stop",), "no target given, and there is no pysup.toml here"),
         (("stop", "--nope"), "no such option: --nope"),
         (("start", "/bin/true", "--port", "many"), "'many' is not a valid int"),
         (("start", "/bin/true", "--restart", "perhaps"), "'perhaps' is not one of"),

@@ -19,6 +19,9 @@ PER_CORE: Literal["per-core"] = "per-core"
 
 Instances = int | Literal["per-core"]
 
+HIDDEN = "(secret)"
+"""What is shown for a secret's value."""
+
 _OURS = frozenset({"PYSUP_APP", "PYSUP_INSTANCE"})
 
 
@@ -164,8 +167,11 @@ class App:
     restarts it when files change, ``memory_restart`` an instance that holds so many bytes. ``stdin`` lets people write
     to it.
     ``balance`` makes the app a balancer, which stands before another app.
+    ``secrets`` are references by name: ``file:PATH`` is where the value in ``env`` came from, which is shown nowhere;
+    ``credential:`` with a path, or with what systemd-creds encrypt printed, is handed over by systemd.
     ``wants``, ``requires`` and ``after`` name other apps, or units (with their suffix); all three order.
     ``unit`` and ``service`` are extra directives, as they would stand in those sections.
+    ``origin`` is the file that says what the app is, if one does.
     """
 
     name: str
@@ -188,6 +194,7 @@ class App:
 
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     env_files: tuple[str, ...] = ()
+    secrets: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     user: str = ""
     group: str = ""
 
@@ -217,6 +224,7 @@ class App:
     after: tuple[str, ...] = ()
     unit: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     service: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    origin: str = ""
 
     def __post_init__(self) -> None:
         self._freeze()
@@ -244,6 +252,11 @@ class App:
         return self.interpreter + self.command
 
     @property
+    def shown_env(self) -> dict[str, str]:
+        """The environment as it may be shown: secrets without their values."""
+        return {name: HIDDEN if name in self.secrets else value for name, value in self.env.items()}
+
+    @property
     def is_per_core(self) -> bool:
         """Whether each instance has a CPU of its own."""
         return self.instances == PER_CORE or self.placement is Placement.CORE
@@ -260,6 +273,7 @@ class App:
             self,
             env=MappingProxyType(dict(sorted(self.env.items()))),
             increment=MappingProxyType(dict(sorted(self.increment.items()))),
+            secrets=MappingProxyType(dict(sorted(self.secrets.items()))),
             unit=_directives(self.unit, "unit"),
             service=_directives(self.service, "service"),
             restart=check.choice(Restart, self.restart, "restart"),
@@ -279,6 +293,8 @@ class App:
         check.path(self.cwd, "cwd")
         check.account(self.user, "user")
         check.account(self.group, "group")
+        if self.origin:
+            check.path(self.origin, "origin")
 
     def _check_command(self) -> None:
         if not self.argv:
@@ -341,6 +357,10 @@ class App:
                 )
         for file in self.env_files:
             check.path(file, "env_files")
+        for name, reference in self.secrets.items():
+            check.secret(name, reference, f"secrets.{name}")
+            if reference.startswith("file:") and name not in self.env:
+                raise SpecError(f"app {self.name!r}: env lacks the secret {name!r}", hint="Read its file into env.")
 
     def _check_listen(self) -> None:
         for what in ("name", "address"):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pysup.app import App
+from pysup.app import HIDDEN, App
 from pysup.errors import NotFound, NotPermitted
 from pysup.unit import Instance
 
 
 def of(instance: Instance, app: App | None) -> dict[str, str]:
-    """Names and values; bytes that are not UTF-8 are shown as escapes.
+    """Names and values; bytes that are not UTF-8 are shown as escapes, secrets not at all.
 
     Raises NotPermitted if the process is somebody else's. Without a process, files of ``--env-file`` are not in it,
     which systemd reads at the start.
@@ -18,7 +18,8 @@ def of(instance: Instance, app: App | None) -> dict[str, str]:
     if instance.pid:
         found = _of_process(instance)
         if found is not None:
-            return found
+            secrets = app.secrets if app else {}
+            return {name: HIDDEN if name in secrets else value for name, value in found.items()}
     if app is None:
         raise NotFound(f"{instance.name} does not run, and its app cannot be read back", hint="pysup doctor says why.")
     own = {
@@ -28,7 +29,7 @@ def of(instance: Instance, app: App | None) -> dict[str, str]:
     }
     counted = {name: str(base + instance.name.number) for name, base in app.increment.items()}
     port = {"PORT": str(instance.port)} if instance.port is not None else {}
-    return {**app.env, **own, **counted, **port}
+    return {**app.shown_env, **own, **counted, **port}
 
 
 def _of_process(instance: Instance) -> dict[str, str] | None:

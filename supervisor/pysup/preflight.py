@@ -6,6 +6,7 @@ import importlib.util
 import os
 from pathlib import Path
 
+from pysup import check as check_rules
 from pysup import names, states
 from pysup.app import App
 from pysup.bus import systemd1
@@ -15,6 +16,8 @@ from pysup.errors import EnvironmentProblem, NotFound, SpecError
 from pysup.host import calendar, cgroups, features, users
 from pysup.render import dependency_unit, limits
 from pysup.unit import Scope
+
+_ENCRYPTED_SINCE = {Scope.SYSTEM: 250, Scope.USER: 258}  # a user's manager has no key before
 
 
 def check(app: App, scope: Scope) -> None:
@@ -31,6 +34,10 @@ def check(app: App, scope: Scope) -> None:
     _check_watch(app)
     for event in app.schedule.calendar if app.schedule else ():
         calendar.check(event, app.name)
+    for name, reference in app.secrets.items():
+        kind, _, file = reference.partition(":")
+        if kind == "credential" and file.startswith("/") and not Path(file).exists():
+            raise SpecError(f"app {app.name!r}: secret {name!r}: {file!r} is not there", hint="Check the path.")
     for where in (app.log.output, app.log.error):
         if where.startswith("/") and not Path(where).parent.is_dir():
             raise SpecError(
@@ -77,6 +84,7 @@ def _check_program(app: App) -> None:
 
 def ask(app: App, scope: Scope) -> Conversation[tuple[str, ...]]:
     """Raise NotFound for what *app* requires and is not there; notes on what it only wants, or asks in vain."""
+    yield from _credentials(app, scope)
     missing = yield from _dependencies(app)
     vain = yield from _features(app, scope)
     return missing + vain
@@ -91,6 +99,22 @@ def _dependencies(app: App) -> Conversation[tuple[str, ...]]:
         if unit in required:
             raise NotFound(f"app {app.name!r} requires {units[unit]!r}: {unit} is {state}", hint=_remedy(unit, state))
     return tuple(f"it wants {units[unit]!r}, but {unit} is {state}" for unit, state in missing.items())
+
+
+def _credentials(app: App, scope: Scope) -> Conversation[None]:
+    """Raise SpecError for an encrypted credential that this systemd cannot decrypt."""
+    encrypted = [name for name, text in app.secrets.items() if check_rules.ENCRYPTED.fullmatch(text.partition(":")[2])]
+    if not encrypted:
+        return
+    (told,) = yield [systemd1.manager_property("Version")]
+    version = features.parse_version(str(check_reply(told)[0])) or features.OLDEST
+    since = _ENCRYPTED_SINCE[scope]
+    if version < since:
+        raise SpecError(
+            f"app {app.name!r}: secret {encrypted[0]!r} is encrypted, which needs systemd {since}; this is {version}",
+            hint="Use credential:PATH, a file that only its owner can read"
+            + ("; or run it as root, with --system." if scope is Scope.USER else "."),
+        )
 
 
 def _remedy(unit: str, state: str) -> str:

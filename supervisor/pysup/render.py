@@ -244,10 +244,21 @@ def _environment(form: _Form) -> Lines:
         yield "EnvironmentFile", specifier(file)
     if app.env:
         yield "EnvironmentFile", specifier(f"{form.directory}/{form.environment}")
+    yield from _credentials(app)
     if app.user:
         yield "User", app.user
     if app.group:
         yield "Group", app.group
+
+
+def _credentials(app: App) -> Lines:
+    """What systemd hands over in a directory of the service's own: $CREDENTIALS_DIRECTORY."""
+    for name, reference in app.secrets.items():
+        kind, _, where = reference.partition(":")
+        if kind == "credential" and where.startswith("/"):
+            yield "LoadCredential", f"{name}:{specifier(where)}"
+        elif kind == "credential":
+            yield "SetCredentialEncrypted", f"{name}: {where}"
 
 
 def _ending(app: App, machine: Machine) -> Lines:

@@ -84,6 +84,8 @@ def become(plan: Plan, go: int) -> NoReturn:
         _mount_share(share)
     kernel.detach(_OLD)
     _OLD.rmdir()
+    # As on a machine: what systemd mounts for a service in a namespace of its own (credentials) must be seen by it.
+    kernel.mount("", "/", flags=kernel.MS_REC | kernel.MS_SHARED)
     _drop_rights()
     _exec_systemd(plan)
 

@@ -48,6 +48,7 @@ ROWS = (
     Row("unsave", "keep:unsave", "Keep apps until the next reboot only.", KEEP),
     Row("startup", "keep:startup", "Turn on what saved apps need at boot.", KEEP),
     Row("unstartup", "keep:unstartup", "Turn it off again.", KEEP),
+    Row("schema", "schema:schema", "Print the JSON Schema of pysup.toml, for editors.", GROUND),
     Row("doctor", "doctor:doctor", "Check systemd, its parts and the apps, and say what to do.", GROUND),
     Row("box", "box:box", "A private systemd, to try things in.", GROUND),
 )

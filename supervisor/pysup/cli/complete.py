@@ -34,6 +34,12 @@ def targets(ctx: typer.Context, incomplete: str) -> list[str]:
     return [*selectors(ctx, incomplete), *sorted(files)]
 
 
+def selectors_and_files(ctx: typer.Context, incomplete: str) -> list[str]:
+    """What is known, and once something is typed, files of apps."""
+    files = [one for one in targets(ctx, incomplete) if one.endswith((".toml", ".yaml", ".yml", ".json", "/"))]
+    return [*selectors(ctx, incomplete), *(files if incomplete else [])]
+
+
 def _selectors(ctx: typer.Context, incomplete: str) -> Iterator[str]:
     from pysup import local
     from pysup.cli.options import chosen_scope

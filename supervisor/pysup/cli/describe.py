@@ -110,7 +110,7 @@ def _of_app(found: Description, app: App, *, show_env: bool) -> Iterator[Row]:
     yield Row("ready", _ready(app))
     yield Row("limits", ", ".join(_limit(key, value) for key, value in limits.items()))
     yield Row("nice", "" if app.nice is None else str(app.nice))
-    yield Row("env", _env(app.env, show_env=show_env))
+    yield Row("env", _env(app.shown_env, show_env=show_env))
     yield Row("env files", ", ".join(app.env_files))
     yield Row("output", _places(app))
     for title in ("wants", "requires", "after"):
@@ -288,7 +288,7 @@ def _object(found: Description, *, show_env: bool) -> dict[str, object]:
 
 def _spec(app: App, *, show_env: bool) -> dict[str, object]:
     own = {field.name: _plain(getattr(app, field.name)) for field in fields(app)}
-    return {**own, "env": dict(app.env) if show_env else dict.fromkeys(app.env)}
+    return {**own, "env": app.shown_env if show_env else dict.fromkeys(app.env)}
 
 
 def _plain(value: object) -> object:

@@ -6,11 +6,19 @@ from typing import Annotated
 
 import typer
 
-from pysup.cli import instances, output
-from pysup.cli.options import Scopes, Targets, Wait, WaitTimeout, manager, seconds
+from pysup.cli import filed, instances, output
+from pysup.cli.filed import Env, FileTargets, Only
+from pysup.cli.options import Scopes, Wait, WaitTimeout, chosen_scope, manager, seconds
 
 
-def stop(targets: Targets, scope: Scopes = None, wait: Wait = True, wait_timeout: WaitTimeout = None) -> None:
+def stop(
+    targets: FileTargets = None,
+    only: Only = None,
+    env: Env = None,
+    scope: Scopes = None,
+    wait: Wait = True,
+    wait_timeout: WaitTimeout = None,
+) -> None:
     """Stop apps or instances. They stay known: pysup start starts them again.
 
     Processes get their stop signal, and SIGKILL after their stop timeout; pysup stop returns when all have ended.
@@ -20,14 +28,18 @@ def stop(targets: Targets, scope: Scopes = None, wait: Wait = True, wait_timeout
       pysup stop web@2 api         one instance of web, and all of api
       pysup stop 'test-*'
       pysup stop all
+      pysup stop                   the apps of the pysup.toml here
     """
     timeout = seconds(wait_timeout, "--wait-timeout")
+    names = filed.known_names(targets, chosen_scope(scope), only=only, env=env)
     with manager(scope) as apps:
-        instances.show(apps.stop(targets, wait=wait, timeout=timeout))
+        instances.show(apps.stop(names, wait=wait, timeout=timeout))
 
 
 def restart(
-    targets: Targets,
+    targets: FileTargets = None,
+    only: Only = None,
+    env: Env = None,
     scope: Scopes = None,
     rolling: Annotated[bool, typer.Option("--rolling", help="One by one, without a gap: as pysup reload.")] = False,
     wait: Wait = True,
@@ -41,26 +53,41 @@ def restart(
       pysup restart web
       pysup restart web@0..3
       pysup restart production/    all apps of a namespace
+      pysup restart pysup.toml     its apps, with the settings that are in it now
     """
     timeout = seconds(wait_timeout, "--wait-timeout")
+    meant = filed.meant(targets, chosen_scope(scope), only=only, env=env)
+    wanted = [app for file in meant.files for app in filed.apps(file, chosen_scope(scope), only=only, env=env)]
     with manager(scope) as apps:
         if rolling:
             from pysup.reload import ReloadOptions  # brings an event loop, which completion need not
 
-            instances.show(apps.reload(targets, options=ReloadOptions(timeout=timeout)))
+            options = ReloadOptions(timeout=timeout)
+            shown = [one for app in wanted for one in apps.reload(app, options=options)]
+            shown += apps.reload(meant.selectors, options=options) if meant.selectors else []
         else:
-            instances.show(apps.restart(targets, wait=wait, timeout=timeout))
+            shown = [apps.start(app, wait=wait, timeout=timeout, force=True) for app in wanted]
+            shown += apps.restart(meant.selectors, wait=wait, timeout=timeout) if meant.selectors else []
+        instances.show(shown)
 
 
-def delete(targets: Targets, scope: Scopes = None, wait_timeout: WaitTimeout = None) -> None:
+def delete(
+    targets: FileTargets = None,
+    only: Only = None,
+    env: Env = None,
+    scope: Scopes = None,
+    wait_timeout: WaitTimeout = None,
+) -> None:
     """Stop apps and forget them: their unit files go, saved or not. What they logged stays in the journal.
 
     Examples:
       pysup delete web
       pysup delete 'test-*'
       pysup delete all             exit code 0 also when there is none
+      pysup delete pysup.toml      the apps that it names
     """
     timeout = seconds(wait_timeout, "--wait-timeout")
+    names = filed.known_names(targets, chosen_scope(scope), only=only, env=env)
     with manager(scope) as apps:
-        deleted = apps.delete(targets, timeout=timeout)
+        deleted = apps.delete(names, timeout=timeout)
     output.echo(f"Deleted {', '.join(deleted)}." if deleted else "There is nothing to delete.")

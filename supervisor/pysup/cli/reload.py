@@ -6,13 +6,16 @@ from typing import Annotated
 
 import typer
 
-from pysup.cli import instances
-from pysup.cli.options import Scopes, Targets, WaitTimeout, manager, seconds
+from pysup.cli import filed, instances
+from pysup.cli.filed import Env, FileTargets, Only
+from pysup.cli.options import Scopes, WaitTimeout, chosen_scope, manager, seconds
 from pysup.errors import SpecError
 
 
 def reload(
-    targets: Targets,
+    targets: FileTargets = None,
+    only: Only = None,
+    env: Env = None,
     scope: Scopes = None,
     parallel: Annotated[int, typer.Option("--parallel", metavar="N", help="Replace N at a time.")] = 1,
     surge: Annotated[
@@ -33,6 +36,7 @@ def reload(
       pysup reload web
       pysup reload web --parallel 2
       pysup start web --memory-max 1G --rolling
+      pysup reload pysup.toml      its apps, with the settings that are in it now
     """
     if parallel < 1:
         raise SpecError(f"--parallel is {parallel}", hint="It must be 1 or more.")
@@ -40,5 +44,8 @@ def reload(
 
     timeout = seconds(wait_timeout, "--wait-timeout")
     options = ReloadOptions(parallel=parallel, surge=surge, rollback=rollback, timeout=timeout)
+    meant = filed.meant(targets, chosen_scope(scope), only=only, env=env)
+    wanted = [app for file in meant.files for app in filed.apps(file, chosen_scope(scope), only=only, env=env)]
     with manager(scope) as apps:
-        instances.show(apps.reload(targets, options=options))
+        shown = [one for app in wanted for one in apps.reload(app, options=options)]
+        instances.show(shown + (apps.reload(meant.selectors, options=options) if meant.selectors else []))

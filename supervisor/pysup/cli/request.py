@@ -16,6 +16,7 @@ import typer
 
 from pysup.app import App, KillMode, Ready, Restart
 from pysup.cli import complete
+from pysup.cli.filed import Only
 from pysup.cli.options import Scopes, Wait, WaitTimeout
 
 _WHICH = "What runs"
@@ -46,14 +47,15 @@ class Request:
     """The command line of ``pysup start``; ``arguments`` are the words behind ``--``."""
 
     targets: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="TARGET…",
-            help="A script, a program (path or on PATH), a quoted command line, or an app that is known.",
+            metavar="[TARGET…]",
+            help="A script, a program (path or on PATH), a quoted command line, an app that is known, or a file "
+            "of apps. Usual: pysup.toml here.",
             autocompletion=complete.targets,
             show_default=False,
         ),
-    ]
+    ] = None
     arguments: tuple[str, ...] = ()
 
     name: Annotated[Text, _option(_WHICH, "--name", "-n", metavar="NAME", help="What to call it.")] = None
@@ -65,6 +67,15 @@ class Request:
     interpreter_args: Annotated[
         Text,
         _option(_WHICH, "--interpreter-args", "--node-args", metavar="WORDS", help="Arguments for the interpreter."),
+    ] = None
+    secrets: Annotated[
+        Texts,
+        _option(
+            _ENVIRONMENT,
+            "--secret",
+            metavar="NAME=REFERENCE",
+            help="A variable from a file (file:PATH), or a credential (credential:PATH); shown nowhere.",
+        ),
     ] = None
     user: Annotated[
         Text, _option(_WHICH, "--uid", metavar="USER", help="The account it runs as (name or number; --system only).")
@@ -108,7 +119,16 @@ class Request:
         bool | None, _option(_COUNT, "--spread", help="Each instance has a socket of its own on those ports.")
     ] = None
 
-    env: Annotated[Texts, _option(_ENVIRONMENT, "--env", "-e", metavar="K=V", help="A variable; repeat it.")] = None
+    env: Annotated[
+        Texts,
+        _option(
+            _ENVIRONMENT,
+            "--env",
+            "-e",
+            metavar="K=V",
+            help="A variable; repeat it. For a file of apps also NAME, the environment of it that counts.",
+        ),
+    ] = None
     env_files: Annotated[
         Texts, _option(_ENVIRONMENT, "--env-file", metavar="FILE", help="A file of K=V lines, read at each start.")
     ] = None
@@ -271,6 +291,7 @@ class Request:
         _option(_LIFE, "--autostart/--no-autostart", help="Start it now and at boot, as is usual; or keep it stopped."),
     ] = None
 
+    only: Only = None
     scope: Scopes = None
     force: Annotated[
         bool, typer.Option("--force", "-f", help="Replace the app if it runs with other settings; restart it if not.")
@@ -296,7 +317,7 @@ def takes_request(function: Callable[[Request], int | None]) -> Callable[..., in
                 field.name,
                 inspect.Parameter.KEYWORD_ONLY,
                 annotation=hints[field.name],
-                default=field.default if field.name != "targets" else inspect.Parameter.empty,
+                default=field.default,
             )
             for field in fields(Request)
             if field.name != "arguments"

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from pysup.cli import instances, wanted
+from pysup.cli import instances
 from pysup.cli.frame import Command
 from pysup.cli.options import OneApp, Scopes, Wait, WaitTimeout, manager, seconds
 from pysup.errors import SpecError
+from pysup.host import cpus
 
 scale = typer.Typer()
 
@@ -46,7 +47,7 @@ def _scale(
 def absolute(text: str, there: int) -> int:
     """How many ``4``, ``+2``, ``-1`` or ``max`` make of those that are there."""
     if text == "max":
-        return wanted.count("max")
+        return cpus.count("max")
     if not re.fullmatch(r"[+-]?\d{1,9}", text):
         raise SpecError(f"the number of instances is {text!r}", hint="Write 4, +2, -1 or max.")
     number = there + int(text) if text[0] in "+-" else int(text)

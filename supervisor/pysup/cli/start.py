@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
 
 import typer
 
 from pysup import local, preflight, selector, status
 from pysup.app import App
-from pysup.cli import instances, output, wanted
+from pysup.cli import filed, instances, output, wanted
 from pysup.cli.frame import WithArguments
 from pysup.cli.options import chosen_scope, seconds
 from pysup.cli.request import Request, takes_request
@@ -67,6 +68,8 @@ def _start(request: Request) -> int | None:
       pysup start app.js --watch                  restarted when its files change
       pysup start web                             known already: starts it again
       pysup start web --force --memory-max 1G     changes it, and restarts it
+      pysup start pysup.toml --only web --env production
+      pysup start                                 all apps of the pysup.toml here
     """
     scope = chosen_scope(request.scope)
     timeout = seconds(request.wait_timeout, "--wait-timeout")
@@ -100,13 +103,18 @@ def _start(request: Request) -> int | None:
 
 def _goals(request: Request, scope: Scope) -> list[Goal]:
     """What all targets mean; raises before anything is started if one means nothing."""
-    if len(request.targets) > 1 and request.name:
-        raise SpecError(
-            f"--name {request.name} is for one target, not {len(request.targets)}", hint="Start them apart."
-        )
+    targets = request.targets or [filed.here()]
+    if len(targets) > 1 and request.name:
+        raise SpecError(f"--name {request.name} is for one target, not {len(targets)}", hint="Start them apart.")
     store = local.store(scope)
     known = status.known(status.read(store))
-    goals = [goal for target in request.targets for goal in _meaning(request, target, store, known, scope)]
+    files = [target for target in targets if not request.targets or filed.is_file(target, known)]
+    if request.only and not files:
+        raise SpecError("--only is for files of apps", hint="Name one, such as pysup.toml.")
+    goals = []
+    for target in targets:
+        is_file = target in files
+        goals += _of_file(request, target, scope) if is_file else _meaning(request, target, store, known, scope)
     names = [goal.app.name for goal in goals if goal.app]
     for name in names:
         if names.count(name) > 1:
@@ -117,6 +125,16 @@ def _goals(request: Request, scope: Scope) -> list[Goal]:
         if goal.app:
             preflight.check(goal.app, scope)
     return goals
+
+
+def _of_file(request: Request, file: str, scope: Scope) -> list[Goal]:
+    """The apps of a file, changed by options that were given; ``--env NAME`` is an environment of the file."""
+    named = [text for text in request.env or () if "=" not in text]
+    if len(named) > 1:
+        raise SpecError(f"--env names {len(named)} environments: {', '.join(named)}", hint="Name one.")
+    options = replace(request, env=[text for text in request.env or () if "=" in text] or None)
+    found = filed.apps(file, scope, only=request.only, env=named[0] if named else None)
+    return [Goal(app.name, wanted.changed_app(options, app)) for app in found]
 
 
 def _meaning(request: Request, target: str, store: Store, known: Mapping[str, Known], scope: Scope) -> list[Goal]:

@@ -39,7 +39,7 @@ _ALWAYS_PASSED = ("PATH", "LANG")
 def new_app(request: Request, found: Resolved, scope: Scope) -> tuple[App, str]:
     """The app that a script, program or command line is to be; and something worth telling, or empty."""
     given = changes(request, None)
-    env = {**usual_environment(scope, str(given.get("user", ""))), **environment(request)}
+    env = {**usual_environment(scope, str(given.get("user", ""))), **environment(request), **_values(given)}
     base = {
         "name": found.name,
         "command": found.command,
@@ -64,7 +64,7 @@ def changed_app(request: Request, app: App) -> App:
             hint="Name its script, with --force.",
         )
     given = changes(request, app)
-    env = environment(request)
+    env = {**environment(request), **_values(given)}
     if env:
         given["env"] = {**app.env, **env}
     return replace(app, **given)  # type: ignore[arg-type]
@@ -94,6 +94,8 @@ def changes(request: Request, before: App | None) -> dict[str, object]:
     for name in ("unit", "service"):
         if pairs := getattr(request, name):
             given[name] = _directives(pairs, f"--{name}")
+    if request.secrets:
+        given["secrets"] = {**(before.secrets if before else {}), **_references(request.secrets)}
     given |= _nested(request, before)
     return given
 
@@ -115,6 +117,17 @@ def _schedule(request: Request, before: App | None) -> dict[str, object]:
     if request.schedule_zone:
         raise SpecError("--schedule-zone goes with --schedule", hint="Write both.")
     return {"schedule": replace(known, **extras)} if known and extras else {}  # type: ignore[arg-type]
+def _references(texts: Iterable[str]) -> dict[str, str]:
+    from pysup.files import secrets  # who has none need not load it
+
+    return {name: secrets.reference(text, str(_here())) for name, text in (_pair(one, "--secret") for one in texts)}
+
+
+def _values(given: Mapping[str, Any]) -> dict[str, str]:
+    """The variables among the secrets."""
+    from pysup.files import secrets
+
+    return secrets.values(given.get("secrets", {}))
 
 
 def _watch(request: Request, before: App | None) -> dict[str, object]:
@@ -166,43 +179,25 @@ def _ready(request: Request, before: Ready) -> Ready:
     return replace(before, timeout=timeout) if request.ready is None else parse.ready(request.ready, timeout=timeout)
 
 
-def count(text: str, *, physical: bool = False, free: int = 0) -> int:
-    """Instances from ``4``, ``max`` (or 0) or ``-1``: one per CPU, or so many fewer; at least 1."""
-    allowed = cpus.allowed()
-    there = len(cpus.physical(allowed) if physical else allowed)
-    number = 0 if text == "max" else check.number(text, "--instances")
-    return number if number > 0 else max(1, there + number - free)
-
-
 def _counts(request: Request) -> dict[str, object]:
     if request.per_core:
         given: dict[str, object] = {"placement": Placement.CORE, "physical": request.physical}
         given["instances"] = PER_CORE if request.instances in (None, "max", "0") else _fewer(request)
         if request.reserve is not None:
-            given["reserve"] = _reserve(request.reserve)
+            given["reserve"] = cpus.reserve(request.reserve, "--reserve")
         return given
     if request.instances is None:
         if request.reserve is not None or request.physical:
             raise SpecError("--reserve and --physical say which CPUs are counted", hint="Add --per-core, or -i max.")
         return {}
-    reserved = _reserve(request.reserve) if request.reserve is not None else 0
+    reserved = cpus.reserve(request.reserve, "--reserve") if request.reserve is not None else 0
     free = reserved if isinstance(reserved, int) else len(set(reserved) & set(cpus.allowed()))
-    return {"instances": count(request.instances, physical=request.physical, free=free)}
+    return {"instances": cpus.count(request.instances, physical_cores=request.physical, free=free)}
 
 
 def _fewer(request: Request) -> int:
     """-i 3 --per-core: so many, pinned in turn."""
-    return count(request.instances or "max", physical=request.physical)
-
-
-def _reserve(text: str) -> int | tuple[int, ...]:
-    """``2`` is any two CPUs; ``0,2-3`` are these."""
-    if text.isdecimal():
-        return int(text)
-    try:
-        return cpus.parse(text)
-    except ValueError:
-        raise SpecError(f"--reserve is {text!r}", hint="Write how many CPUs (1), or which (0,2-3).") from None
+    return cpus.count(request.instances or "max", physical_cores=request.physical)
 
 
 def find(request: Request, target: str) -> Resolved:
@@ -235,13 +230,9 @@ def _words(text: str | None) -> list[str]:
 
 
 def usual_environment(scope: Scope, account: str) -> dict[str, str]:
-    """What every app gets: PATH and LANG as they are here; and in the machine's manager, that sets none, a home.
-
-    With an account systemd knows its home, and so does a user's own manager.
-    """
+    """What every app gets: PATH and LANG as they are here, and a home where systemd sets none."""
     env = {name: os.environ[name] for name in _ALWAYS_PASSED if os.environ.get(name)}
-    own = users.find(str(os.geteuid())) if scope is Scope.SYSTEM and not account else None
-    return {**env, "HOME": own.home, "USER": own.name} if own else env
+    return {**env, **users.home(scope, account)}
 
 
 def environment(request: Request) -> dict[str, str]:

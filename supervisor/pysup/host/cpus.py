@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from pysup import check
+from pysup.errors import SpecError
 from pysup.host.files import read
 
 
@@ -40,6 +42,26 @@ def parse(text: str) -> tuple[int, ...]:
             first, _, last = part.partition("-")
             found.extend(range(int(first), int(last or first) + 1))
     return tuple(found)
+
+
+def count(text: str, *, physical_cores: bool = False, free: int = 0) -> int:
+    """Instances from ``4``, ``max`` (or 0) or ``-1``: one per CPU that may be used, or so many fewer; at least 1.
+
+    *free* CPUs are left out of those.
+    """
+    there = len(physical(allowed()) if physical_cores else allowed())
+    number = 0 if text == "max" else check.number(text, "--instances")
+    return number if number > 0 else max(1, there + number - free)
+
+
+def reserve(text: str, field: str) -> int | tuple[int, ...]:
+    """``2`` is any two CPUs; ``0,2-3`` are these."""
+    if text.isdecimal():
+        return int(text)
+    try:
+        return parse(text)
+    except ValueError:
+        raise SpecError(f"{field} is {text!r}", hint="Write how many CPUs (1), or which (0,2-3).") from None
 
 
 def _threads(cpu: int, sysfs: Path) -> set[int]:

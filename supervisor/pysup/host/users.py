@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pysup.errors import SpecError
+from pysup.unit import Scope
 
 
 class Account(NamedTuple):
@@ -28,6 +29,12 @@ def find(user: str) -> Account | None:
     except (KeyError, OverflowError, ValueError):
         return None
     return Account(name=found.pw_name, uid=found.pw_uid, gid=found.pw_gid, home=found.pw_dir)
+
+
+def home(scope: Scope, account: str) -> dict[str, str]:
+    """HOME and USER of the caller where systemd sets none: in the machine's manager, for apps without an account."""
+    own = find(str(os.geteuid())) if scope is Scope.SYSTEM and not account else None
+    return {"HOME": own.home, "USER": own.name} if own else {}
 
 
 def exists(user: str) -> bool:

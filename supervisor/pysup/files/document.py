@@ -1,0 +1,276 @@
+"""A file -> apps: includes followed, variables put in, layers merged, every error told at once.
+
+A document is plain data, whoever wrote it: ``{"defaults": {…}, "apps": {"web": {…}}, "env": {"production":
+{"defaults": {…}, "apps": {…}}}, "include": […], "variables": […]}``. An environment is laid over the document, then
+apps over the defaults; tables are merged, anything else is replaced.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pysup.app import App
+from pysup.errors import SpecError
+from pysup.files import build, kinds, readers, schema, variables
+from pysup.files.kinds import Kind, Spot
+from pysup.files.problems import Keys, Malformed, Problem, path
+from pysup.files.source import Source
+from pysup.unit import Scope
+
+MOST_FILES = 100
+
+Table = Mapping[str, Any]
+Note = tuple[str, str]
+"""An app's name, and something worth telling about it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """The apps of a file in its order, each with the file's path as its origin."""
+
+    file: str
+    apps: tuple[App, ...]
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One file, ready to be merged."""
+
+    source: Source
+    data: Mapping[str, Any]
+
+    @property
+    def base(self) -> str:
+        return os.path.dirname(self.source.file)  # noqa: PTH120
+
+    def layers(self, env: str | None) -> Iterator[tuple[Keys, Table]]:
+        """The tables that have defaults and apps, lowest first."""
+        yield (), self.data
+        named = self.data.get("env", {})
+        if env is not None and env in named:
+            yield ("env", env), named[env]
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What is gathered while files are read."""
+
+    parts: list[_Part] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    seen: list[str] = field(default_factory=list)
+
+
+def load(file: str, *, scope: Scope, env: str | None = None, only: Collection[str] = ()) -> Loaded:
+    """The apps of a file, or just those in *only*, as the environment *env* has them.
+
+    Raises Malformed with all that is wrong with it, and SpecError for an environment or an app that is not there.
+    """
+    reading = _Reading()
+    file = os.path.abspath(file)  # noqa: PTH100 (resolves no links: the path is what people know it by)
+    _read(file, reading, (), None)
+    drafts = _drafts(reading, env)
+    if reading.problems:
+        raise Malformed([*reading.problems, *build.problems(drafts.values())])
+    _require_environment(file, reading.parts, env)
+    chosen = _chosen(file, drafts, only)
+    apps, notes, problems = build.apps(chosen, origin=file, scope=scope)
+    if problems:
+        raise Malformed(problems)
+    return Loaded(file=file, apps=apps, notes=(*reading.notes, *notes))
+
+
+def names(file: str, *, env: str | None = None, only: Collection[str] = ()) -> list[str]:
+    """The names of the apps in a file; what they run need not be there."""
+    reading = _Reading()
+    _read(os.path.abspath(file), reading, (), None)  # noqa: PTH100
+    drafts = _drafts(reading, env)
+    if reading.problems:
+        raise Malformed(reading.problems)
+    return [draft.name for draft in _chosen(file, drafts, only)]
+
+
+def _read(file: str, reading: _Reading, chain: tuple[str, ...], known: Mapping[str, str] | None) -> None:
+    """Read a file and what it includes, those first; *known* are the variables of whoever includes it."""
+    reading.seen.append(file)
+    if len(reading.seen) > MOST_FILES:
+        raise SpecError(f"{chain[0]!r} includes more than {MOST_FILES} files", hint="Include fewer.")
+    found = readers.read(file)
+    reading.notes += found.notes
+    source, data = found.source, found.source.data if found.source.data is not None else {}
+    if found.is_native:
+        known = _variables(source, data, known)
+        data, missing = variables.fill(source, data, known)
+        reading.problems += missing
+        data = _plain(source, data, reading.problems)
+    wrong = dict(schema.validate(source, data))
+    reading.problems += wrong.values()
+    data = schema.without(data, wrong)
+    for one in _included(source, data, reading.problems):
+        if one in reading.seen:
+            said = f"include has {os.path.relpath(one)!r}, which is included already"
+            said = f"include goes round: {' -> '.join((*chain, file, one))}" if one in (*chain, file) else said
+            reading.problems.append(source.problem(("include",), said, "Include each file once."))
+        else:
+            _read(one, reading, (*chain, file), known)
+    reading.parts.append(_Part(source, data))
+
+
+def _variables(source: Source, data: object, known: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    named = data.get("variables") if isinstance(data, dict) else None
+    names = [named] if isinstance(named, str) else named
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        return variables.values(names, os.path.dirname(source.file))  # noqa: PTH120
+    return known
+
+
+def _included(source: Source, data: Table, problems: list[Problem]) -> Iterator[str]:
+    from glob import glob
+
+    named = data.get("include", [])
+    for name in [named] if isinstance(named, str) else named:
+        one = kinds.absolute(name, Spot("include", os.path.dirname(source.file)))  # noqa: PTH120
+        files = sorted(glob(one)) if any(char in name for char in "*?[") else [one]  # noqa: PTH207
+        if not files or not os.path.exists(files[0]):  # noqa: PTH110
+            problems.append(
+                source.problem(("include",), f"include has {name!r}, which is not there", "Check the path.")
+            )
+            continue
+        yield from files
+
+
+def _plain(source: Source, data: object, problems: list[Problem]) -> object:
+    """The document with our own keys written with ``_``; names of apps, variables and directives stay as they are."""
+    if not isinstance(data, dict):
+        return data
+
+    def renamed(table: object, keys: Keys, parts: Mapping[str, Kind]) -> object:
+        if not isinstance(table, dict):
+            return table
+        made: dict[str, object] = {}
+        for key, value in table.items():
+            name = key.replace("-", "_")
+            if name in made:
+                problems.append(source.problem((*keys, key), f"{path((*keys, key))} is there twice"))
+            kind = parts.get(name)
+            made[name] = renamed(value, (*keys, key), kind.parts) if kind and kind.parts else value
+        return made
+
+    def layer(table: object, keys: Keys) -> object:
+        if not isinstance(table, dict):
+            return table
+        made = dict(table)
+        if "defaults" in made:
+            made["defaults"] = renamed(made["defaults"], (*keys, "defaults"), kinds.keys())
+        if isinstance(made.get("apps"), dict):
+            made["apps"] = {
+                name: renamed(one, (*keys, "apps", name), kinds.keys()) for name, one in made["apps"].items()
+            }
+        return made
+
+    made = layer(data, ())
+    if isinstance(made, dict) and isinstance(made.get("env"), dict):
+        made["env"] = {name: layer(one, ("env", name)) for name, one in made["env"].items()}
+    return made
+
+
+def _require_environment(file: str, parts: Iterable[_Part], env: str | None) -> None:
+    there = sorted({name for part in parts for name in part.data.get("env", {})})
+    if env is None or env in there:
+        return
+    names = f"There are: {', '.join(there)}." if there else "It has none: write [env.NAME.apps.APP]."
+    raise SpecError(f"{file!r} has no environment {env!r}", hint=names)
+
+
+def _drafts(reading: _Reading, env: str | None) -> dict[str, build.Draft]:
+    """Each app with its layers merged; what they say has been read."""
+    drafts: dict[str, build.Draft] = {}
+    for part in reading.parts:
+        shared = _defaults(part, reading, env)
+        for name, table in part.data.get("apps", {}).items():
+            keys: Keys = ("apps", name)
+            if name in drafts:
+                source, place = drafts[name].places[()]
+                said = f"apps.{name} is there already: {source.file}:{source.line(place)}"
+                reading.problems.append(part.source.problem(keys, said, "Give each app its own name."))
+                continue
+            drafts[name] = shared.copy(name, part.base)
+            drafts[name].places[()] = (part.source, keys)
+            _lay(drafts[name], part, keys, table, reading.problems)
+    for part in reading.parts:
+        for keys, table in list(part.layers(env))[1:]:
+            _lay_environment(drafts, part, (*keys, "apps"), table.get("apps", {}), reading.problems)
+    return drafts
+
+
+def _defaults(part: _Part, reading: _Reading, env: str | None) -> build.Draft:
+    """What the apps of a file have: beneath its own defaults are those of the file that was asked for."""
+    shared = build.Draft("", "")
+    root = reading.parts[-1]
+    for owner in (root, part) if part is not root else (root,):
+        for keys, table in owner.layers(env):
+            _lay(shared, owner, (*keys, "defaults"), table.get("defaults", {}), reading.problems)
+    return shared
+
+
+def _lay_environment(
+    drafts: Mapping[str, build.Draft], part: _Part, keys: Keys, apps: Table, problems: list[Problem]
+) -> None:
+    for name, table in apps.items():
+        place = (*keys, name)
+        if name in drafts:
+            _lay(drafts[name], part, place, table, problems)
+        else:
+            said = f"{path(place)}: there is no app {name!r}"
+            problems.append(part.source.problem(place, said, _nearest(name, drafts)))
+
+
+def _lay(draft: build.Draft, part: _Part, keys: Keys, table: Table, problems: list[Problem]) -> None:
+    """Lay a table over what is there, value by value."""
+    draft.lay(_values(part, keys, table, kinds.keys(), problems))
+    for below in _leaves(table, ()):
+        draft.places[below] = (part.source, (*keys, *below))
+
+
+def _values(
+    part: _Part, keys: Keys, table: Table, parts: Mapping[str, Kind], problems: list[Problem]
+) -> dict[str, object]:
+    made: dict[str, object] = {}
+    for key, value in table.items():
+        kind, place = parts[key], (*keys, key)
+        try:
+            if kind.parts:
+                made[key] = _values(part, place, value, kind.parts, problems)
+            else:
+                made[key] = kind.read(value, Spot(path(place), part.base))
+        except SpecError as exc:
+            message = exc.message if exc.message.startswith(path(place)) else f"{path(place)}: {exc.message}"
+            problems.append(part.source.problem(place, message, exc.hint))
+    return made
+
+
+def _leaves(table: Table, keys: Keys) -> Iterator[Keys]:
+    for key, value in table.items():
+        yield (*keys, key)
+        if isinstance(value, dict):
+            yield from _leaves(value, (*keys, key))
+
+
+def _chosen(file: str, drafts: Mapping[str, build.Draft], only: Collection[str]) -> list[build.Draft]:
+    if not drafts:
+        raise SpecError(f"{file!r} has no apps", hint="Write [apps.NAME], and below it command = '…'.")
+    for name in only:
+        if name not in drafts:
+            raise SpecError(f"{file!r} has no app {name!r}", hint=_nearest(name, drafts))
+    return [draft for name, draft in drafts.items() if not only or name in only]
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches  # an error's cost only
+
+    near = get_close_matches(name, known, n=1)
+    return f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}."

@@ -1,0 +1,42 @@
+"""Which file is read by what: by its name, and for YAML and JSON by its shape."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from pysup.files import source as sources
+from pysup.files.source import Source
+
+NATIVE = ("pysup.toml", "pysup.yaml", "pysup.yml", "pysup.json")
+
+_PATTERNS = ("*.toml", "*.yaml", "*.yml", "*.json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A document in its source; ``notes`` are of a conversion."""
+
+    source: Source
+    notes: tuple[tuple[str, str], ...] = ()
+    is_native: bool = True
+
+
+def read(file: str) -> Found:
+    """Read a file of apps."""
+    return Found(source=sources.read(file))
+
+
+def is_file(target: str) -> bool:
+    """Whether a command's target is a file of apps, by its name; what is no file never is."""
+    name = os.path.basename(target)  # noqa: PTH119
+    return any(fnmatchcase(name, pattern) for pattern in _PATTERNS) and os.path.isfile(target)  # noqa: PTH113
+
+
+def here(directory: str = ".") -> str | None:
+    """The file of apps in a directory, or None."""
+    for name in NATIVE:
+        if os.path.isfile(os.path.join(directory, name)):  # noqa: PTH113, PTH118
+            return os.path.join(directory, name)  # noqa: PTH118
+    return None
