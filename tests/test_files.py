@@ -83,7 +83,7 @@ physical = true
 listen = [8080, "http=127.0.0.1:9000,backlog=5", { address = "/run/x.sock", mode = "0660", name = "x" }]
 env = { A = "b", N = 1, T = true }
 env-files = "values.env"
-secrets = { S = "file:secret", c = "credential:/etc/key", e = "credential:%s %s" }
+secrets = { S = "file:secret", c = "credential:/etc/key", e = "credential:BLOB" }
 user = "nobody"
 group = "nogroup"
 restart = "on-failure"
@@ -94,7 +94,7 @@ stop_exit_codes = [0, 3]
 stop_signal = "int"
 stop_timeout = 1.5
 kill_mode = "mixed"
-limits = { memory-max = "1.5G", memory_high = 1048576, cpu_quota = "150%%", cpu_weight = 50, io_weight = 60, \
+limits = { memory-max = "1.5G", memory_high = 1048576, cpu_quota = "150%", cpu_weight = 50, io_weight = 60, \
 tasks_max = 70, nofile = 80 }
 nice = -5
 ready = { when = "notify", timeout = "9s" }
@@ -111,13 +111,13 @@ spread = false
 instance_var = "N"
 increment = { WORKER = 10 }
 autostart = false
+restart_delay = 1
 restart_delay_max = "10s"
-schedule = { when = "0 3 * * *", zone = "UTC", catch_up = true, random_delay = "1min" }
+schedule = { when = "0 3 * * *", zone = "UTC", random_delay = "1min" }
 watch = { paths = "src", ignore = ["*.tmp"], delay = 0.5 }
 memory_restart = "300M"
 stdin = true
-"""
-        % ("A" * 40, "A" * 40)
+""".replace("BLOB", f"{'A' * 40} {'A' * 40}")
     )
     here = str(Path(file).parent)
     found = load(file)["api"]
@@ -166,7 +166,7 @@ stdin = true
     other = load(file)["other"]
     assert (other.port, other.instance_var, other.increment, other.autostart) == (3000, "N", {"WORKER": 10}, False)
     assert (other.restart_delay_max, other.memory_restart, other.stdin) == (10, 300 * 2**20, True)
-    assert other.schedule == parse.schedule("0 3 * * *", zone="UTC", catch_up=True, random_delay=60)
+    assert other.schedule == parse.schedule("0 3 * * *", zone="UTC", random_delay=60)
     assert other.watch == Watched(paths=("src",), ignore=("*.tmp",), delay=0.5)
 
 

@@ -102,7 +102,12 @@ def test_secrets_reach_the_program_and_nobody_else(pysup: Command, home: Path, s
     assert said.splitlines() == ["c=hunter-credential", "A=hunter-variable"]
     shown = "".join(
         pysup(*words).stdout
-        for words in (("env", "web@0"), ("describe", "web", "--show-env"), ("cat", "web"), ("list", "--json"))
+        for words in (
+            ("env", "web@0"),
+            ("describe", "web", "--show-env", "-n", "0"),
+            ("cat", "web"),
+            ("list", "--json"),
+        )
     )
     assert "A=" in shown
     assert "hunter-variable" not in shown

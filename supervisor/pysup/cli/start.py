@@ -28,11 +28,12 @@ start = typer.Typer()
 
 
 class Goal(NamedTuple):
-    """What a target means: an app to be as it says, or a selector of what is known."""
+    """What a target means: an app to be as it says, or a selector of what is known. What *rests* is not started."""
 
     selector: str
     app: App | None = None
     note: str = ""
+    rests: bool = False
 
 
 class _Command(WithArguments):
@@ -81,7 +82,7 @@ def _start(request: Request) -> int | None:
             if goal.note:
                 output.note(f"{goal.selector}: {goal.note}")
             try:
-                if goal.app and request.autostart is False:
+                if goal.app and goal.rests:
                     manager.define(goal.app)
                 elif request.rolling:
                     from pysup.reload import ReloadOptions  # brings an event loop, which not every start needs
@@ -134,7 +135,9 @@ def _of_file(request: Request, file: str, scope: Scope) -> list[Goal]:
         raise SpecError(f"--env names {len(named)} environments: {', '.join(named)}", hint="Name one.")
     options = replace(request, env=[text for text in request.env or () if "=" in text] or None)
     found = filed.apps(file, scope, only=request.only, env=named[0] if named else None)
-    return [Goal(app.name, wanted.changed_app(options, app)) for app in found]
+    named_apps = filed.split(request.only)
+    changed = [wanted.changed_app(options, app) for app in found]
+    return [Goal(app.name, app, rests=not app.autostart and app.name not in named_apps) for app in changed]
 
 
 def _meaning(request: Request, target: str, store: Store, known: Mapping[str, Known], scope: Scope) -> list[Goal]:
@@ -146,7 +149,7 @@ def _meaning(request: Request, target: str, store: Store, known: Mapping[str, Kn
     except SpecError as exc:
         raise _nearest(target, known, exc) from exc
     app, note = wanted.new_app(request, found, scope)
-    return [Goal(app.name, app, note)]
+    return [Goal(app.name, app, note, rests=request.autostart is False)]
 
 
 def _known(request: Request, name: str, target: str, store: Store) -> Goal:
@@ -157,7 +160,7 @@ def _known(request: Request, name: str, target: str, store: Store) -> Goal:
         return Goal(target if "@" in target else name)
     if "@" in target:
         raise SpecError(f"options cannot change {target!r} alone", hint=f"They are the whole app's: pysup start {name}")
-    return Goal(name, changed)
+    return Goal(name, changed, rests=request.autostart is False)
 
 
 def is_selector(target: str, known: Mapping[str, Known]) -> bool:

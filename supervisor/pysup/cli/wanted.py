@@ -117,6 +117,8 @@ def _schedule(request: Request, before: App | None) -> dict[str, object]:
     if request.schedule_zone:
         raise SpecError("--schedule-zone goes with --schedule", hint="Write both.")
     return {"schedule": replace(known, **extras)} if known and extras else {}  # type: ignore[arg-type]
+
+
 def _references(texts: Iterable[str]) -> dict[str, str]:
     from pysup.files import secrets  # who has none need not load it
 

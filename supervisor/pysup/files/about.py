@@ -35,7 +35,7 @@ ABOUT: Mapping[str, str] = {
     "stop_signal": "What asks it to end.",
     "stop_timeout": "How long that may take, before SIGKILL.",
     "kill_mode": "Whom a stop reaches.",
-    "schedule": "When it is restarted or, with restart = \"no\", run: companions.md.",
+    "schedule": 'When it is restarted or, with restart = "no", run: companions.md.',
     "watch": "It is restarted when files change.",
     "watch.paths": "Which, with all below them. Usual: all in `cwd`.",
     "watch.ignore": "Paths, and patterns such as `*.tmp`, that do not count.",

@@ -127,8 +127,9 @@ def _schedule(value: object, spot: Spot) -> dict[str, object]:
 
 
 def _built_schedule(given: Mapping[str, Any]) -> Schedule | None:
-    when = str(given.get("when", "0"))
-    return parse.schedule(when, **{key: value for key, value in given.items() if key != "when"}) if when != "0" else None
+    options = dict(given)
+    when = str(options.pop("when", "0"))
+    return parse.schedule(when, **options) if when != "0" else None
 
 
 def _instances(value: object, spot: Spot) -> object:
@@ -243,7 +244,7 @@ _ROWS: Mapping[str, Kind] = {
         read=lambda value, _: dict(value),
     ),
     "schedule": Kind(
-        allowed="a time as cron or systemd writes it, '0' for none; or a table of when, zone, catch_up and random_delay",
+        allowed="a time as cron or systemd writes it, '0' for none; or a table of when, zone, catch_up, random_delay",
         schema={
             "anyOf": [
                 _TEXT,
