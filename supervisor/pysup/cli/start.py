@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
 from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
