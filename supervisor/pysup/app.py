@@ -239,6 +239,7 @@ class App:
         self._check_memory()
         if self.balance:
             self.balance.check_app(self.name, self.instances, self.listen, spread=self.spread)
+        self._check_stdin()
         for name in ("wants", "requires", "after"):
             for value in getattr(self, name):
                 check.dependency(value, name)
@@ -265,6 +266,11 @@ class App:
     def is_job(self) -> bool:
         """Whether it runs at its times only, each time until it is done."""
         return self.schedule is not None and self.restart is Restart.NO
+
+    @property
+    def has_companions(self) -> bool:
+        """Whether something beside its instances restarts them, or runs it."""
+        return self.schedule is not None or self.watch is not None or self.memory_restart is not None
 
     def _freeze(self) -> None:
         for name in ("command", "interpreter", "env_files", "wants", "requires", "after", "stop_exit_codes", "listen"):
@@ -386,10 +392,18 @@ class App:
             ("sockets", bool(self.listen), "What listens has to run: leave out restart=no."),
             ("a ready condition", self.ready.when is not ReadyWhen.EXEC, "It is over when it ends."),
             ("watch", self.watch is not None, "It runs at its times only."),
+            ("stdin", self.stdin, "It may begin at any time."),
             ("memory_restart", self.memory_restart is not None, "Its limit is memory_max."),
         ):
             if is_asked:
                 raise SpecError(f"app {self.name!r} is a job (schedule with restart=no): no {name}", hint=hint)
+
+    def _check_stdin(self) -> None:
+        if self.stdin and self.listen:
+            raise SpecError(
+                f"app {self.name!r}: stdin does not go with listen",
+                hint="Programs that take their sockets from systemd would take the input for one; a --port does.",
+            )
 
     def _check_memory(self) -> None:
         if self.memory_restart is None:

@@ -134,7 +134,7 @@ def _with_companions(store: Store, steps: Plan, app: App, rendered: Rendered) ->
     wanted = {unit: rendered.files[unit].text for unit in there if unit in rendered.files}
     if not wanted and not any(before.values()):
         return steps
-    known = yield from states.loaded(there)
+    known = yield from states.loaded([*there, names.stdin_socket(app.name, "*")])
     up = {unit for unit, state in known.items() if state.active_state is not ActiveState.INACTIVE}
     texts = {unit: text for unit, text in before.items() if text is not None}
     return plan.change_companions(steps, texts, wanted, up, is_known=bool(known))
@@ -142,7 +142,7 @@ def _with_companions(store: Store, steps: Plan, app: App, rendered: Rendered) ->
 
 def companions_up(app: str) -> Conversation[list[str]]:
     """The units beside the app's instances that are there."""
-    found = yield from states.loaded(names.companions(app))
+    found = yield from states.loaded([*names.companions(app), names.stdin_socket(app, "*")])
     return [unit for unit in found if found[unit].active_state is not ActiveState.INACTIVE]
 
 

@@ -12,6 +12,7 @@ from pysup.bus.call import Conversation
 from pysup.explain import Explanation, conclude
 from pysup.host import cgroups
 from pysup.host.cgroups import InForce
+from pysup.logs import Restarted
 from pysup.store import Store
 from pysup.unit import ActiveState, AppStatus, Instance, Scope
 
@@ -20,7 +21,8 @@ from pysup.unit import ActiveState, AppStatus, Instance, Scope
 class InstanceDescription:
     """An instance; ``limits`` are those in force, ``pids`` all of its processes, ``why`` what is wrong with it.
 
-    ``log`` has its last lines, oldest first; it is empty if the journal may not be read.
+    ``restarted`` is the last restart that its schedule, its watch or its memory led to. ``log`` has its last lines,
+    oldest first; it is empty if the journal may not be read.
     """
 
     instance: Instance
@@ -28,6 +30,7 @@ class InstanceDescription:
     pids: tuple[int, ...] = ()
     why: Explanation | None = None
     log: tuple[str, ...] = ()
+    restarted: Restarted | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +93,7 @@ def _instance(app: AppStatus, one: Instance, lines: int) -> InstanceDescription:
         pids=cgroups.here().pids(group) if group else (),
         why=conclude(one, app.spec, log),
         log=log,
+        restarted=logs.last_restart(app.spec, app.scope, one.name) if app.spec and app.spec.has_companions else None,
     )
 
 

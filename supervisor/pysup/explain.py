@@ -172,6 +172,8 @@ def explain(instance: Instance, app: App | None = None) -> Explanation | None:
         return None
     gave_up = _has_given_up(instance, app)
     by_result = _RESULTS.get("start-limit-hit" if gave_up else instance.result)
+    if instance.result == "oom-kill" and not gave_up and (told := _hard_limit(app)):
+        return told
     end = _of_exit(instance.last_exit, app) if instance.last_exit else None
     if instance.result == "success" and end is None:
         return None  # it is being started again, and systemd has forgotten how it ended
@@ -186,6 +188,18 @@ def conclude(instance: Instance, app: App | None, lines: Sequence[str]) -> Expla
     """The same; what its last lines give away tells best what to try."""
     why, own = explain(instance, app), said(lines)
     return Explanation(f"{why.what}; it said that {own.what}", own.remedy) if why and own else why
+
+
+def _hard_limit(app: App | None) -> Explanation | None:
+    """That it was killed at the limit that stands above ``memory_restart``."""
+    if app is None or app.memory_restart is None:
+        return None
+    hard = app.limits.memory_max or 2 * app.memory_restart
+    return Explanation(
+        f"the kernel killed it at its hard limit of {hard >> 20}M of memory; at {app.memory_restart >> 20}M it would "
+        "have been restarted, but it grew too fast for that",
+        "Raise --memory-max, or find what takes so much at once.",
+    )
 
 
 def _has_given_up(instance: Instance, app: App | None) -> bool:

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pysup import journal, status
 from pysup.app import App
@@ -36,6 +37,15 @@ class LogOptions:
 
 DEFAULT = LogOptions()
 
+
+class Restarted(NamedTuple):
+    """A restart: why, and when in seconds since the epoch."""
+
+    reason: str
+    at: float
+
+
+_RESTARTED = re.compile(r"^\S+: restarting, because (.*)")
 _EXITED = re.compile(r"^\S+: Main process exited, code=(exited|killed|dumped), status=(\d+)/")
 _RESULT = re.compile(r"^\S+: Failed with result '([a-z-]+)'")
 
@@ -76,6 +86,15 @@ def last_result(app: App, scope: Scope, name: InstanceName, *, since: float | No
     options = LogOptions(lines=1, since=since, kinds=frozenset({Kind.SYSTEMD}), grep=_RESULT.pattern)
     found = [_RESULT.search(entry.message) for entry in _of_instance(app, scope, name, options)]
     return found[-1][1] if found and found[-1] else ""
+
+
+def last_restart(app: App, scope: Scope, name: InstanceName) -> Restarted | None:
+    """Why and when one of the app's companions restarted an instance last; None if the journal does not tell."""
+    options = LogOptions(lines=1, kinds=frozenset({Kind.SYSTEMD}), grep=_RESTARTED.pattern)
+    for entry in _of_instance(app, scope, name, options):
+        if found := _RESTARTED.search(entry.message):
+            return Restarted(found[1], entry.at_usec / 1_000_000)
+    return None
 
 
 def _of_instance(app: App, scope: Scope, name: InstanceName, options: LogOptions) -> list[Entry]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, overload
 
-from pysup import check, journal, local, logs, preflight, selector, status
+from pysup import check, journal, local, logs, preflight, selector, status, stdin
 from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.connection import Bus, Connection
@@ -213,6 +213,18 @@ class Manager:
         for reply in await bus.calls([systemd1.kill_unit(name.unit, whom, number) for name in found]):
             if isinstance(reply, PysupError):
                 raise reply
+        return found
+
+    async def send(self, selectors: Selectors, text: str) -> InstanceList:
+        """Write a line to the standard input of running instances of apps with ``stdin``. Returns who got it.
+
+        Raises Conflict for those that have none or do not read it.
+        """
+        found = [one.name for app in await self.list(selectors) for one in app.instances if one.pid]
+        if not found:
+            raise Conflict("none of these instances runs", hint="pysup list shows how they are.")
+        for name in found:
+            await asyncio.to_thread(stdin.write, self.scope, name, f"{text}\n".encode())
         return found
 
     async def reset(self, selectors: Selectors) -> InstanceList:

@@ -67,13 +67,13 @@ COMPANIONS = (
     "schedule.timer",
     "schedule.service",
     "watch.service",
-    "memory.timer",
     "memory.service",
+    "stdin@.socket",
 )
 """The units beside an app's instances that restart them, by what follows the app's name in theirs."""
 
 
-COMPANION_FILES = ("restart.sh", "watch.py")
+COMPANION_FILES = ("memory.sh", "restart.sh", "watch.py")
 """What these units execute, named likewise."""
 
 
@@ -87,6 +87,21 @@ def companion(app: str, what: str) -> str:
 def companions(app: str) -> list[str]:
     """All companions that the app may have."""
     return [companion(app, what) for what in COMPANIONS]
+
+
+def stdin_socket(app: str, number: int | str) -> str:
+    """The socket unit that holds the standard input of an instance; ``*`` matches them all."""
+    return f"{PREFIX}{app}-stdin@{number}.socket"
+
+
+def companion_file(unit: str) -> str:
+    """The file that a companion is made from: its own, or a template."""
+    return re.sub(r"@\d+\.", "@.", unit)
+
+
+def stdin_file(app: str, number: int | str) -> str:
+    """The FIFO that people write to, below ``pysup`` in the runtime directory."""
+    return f"{app}@{number}.stdin"
 
 
 def spare_unit(app: str) -> str:

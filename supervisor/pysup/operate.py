@@ -147,7 +147,9 @@ class Operator:
         changed = [unit for unit, text in before.items() if self.store.text(app, unit) != text]
         if changed:
             up = await self.bus.converse(companions_up(app))
-            await jobs.perform(self.bus, [systemd1.stop_unit(unit) for unit in up if unit in changed])
+            await jobs.perform(
+                self.bus, [systemd1.stop_unit(unit) for unit in up if names.companion_file(unit) in changed]
+            )
             await jobs.perform(self.bus, [systemd1.start_unit(names.target_unit(app))])
 
     def _front(self, app: str) -> Front:

@@ -89,7 +89,8 @@ def change_companions(
 
     *before* and *wanted* are their texts; *is_known* says whether systemd has any of them loaded.
     """
-    changed = sorted(unit for unit in up if wanted.get(unit) != before.get(unit))
+    made_from = {unit: names.companion_file(unit) for unit in up}
+    changed = sorted(unit for unit, file in made_from.items() if wanted.get(file) != before.get(file))
     begun = [unit for unit in companions.wanted(wanted) if unit not in up or unit in changed]
     reload = steps.reload or (steps.write and is_known)
     return replace(steps, reload=reload, stop=(*changed, *steps.stop), begun=(*steps.begun, *begun))

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from pysup import check as check_rules
-from pysup import names, states
+from pysup import companions, names, states
 from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.call import Conversation
@@ -127,7 +127,7 @@ def _remedy(unit: str, state: str) -> str:
 
 def _features(app: App, scope: Scope) -> Conversation[tuple[str, ...]]:
     """A note for each directive that has no effect with this systemd or on this machine."""
-    wanted = {directive for directive, _ in limits(app.limits, app.nice)} | {*app.unit, *app.service}
+    wanted = {directive for directive, _ in limits(companions.limits(app), app.nice)} | {*app.unit, *app.service}
     if not wanted & {feature.directive for feature in features.FEATURES}:
         return ()
     (told,) = yield [systemd1.manager_property("Version")]

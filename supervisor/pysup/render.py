@@ -181,6 +181,8 @@ def _unit_section(form: _Form) -> Lines:
                 yield "After", specifier(unit)
     if app.listen and not app.spread:
         yield from sockets.unit_section(app)
+    if app.stdin and form.instance == "%i":
+        yield from companions.stdin_unit(app, form.instance)
     # An instance at its start limit takes a socket that it shares down with it: there the brake stands in.
     is_limited = app.restart_limit and not app.listen and not app.is_job
     yield "StartLimitIntervalSec", span(app.restart_window if is_limited else 0)
@@ -216,12 +218,14 @@ def _service_section(form: _Form) -> Lines:
         yield from sockets.service_section(app) if not app.spread else ()
         yield "NonBlocking", "yes"
         yield "Environment", sockets.environment(app)
+    if app.stdin and form.instance == "%i":
+        yield from companions.stdin_service(app, form.instance)
     yield from _environment(form)
     yield from _ending(app, machine)
     if (app.listen or app.restart_delay_max) and machine.version >= sockets.STEPS_SINCE:
         yield from sockets.growing_delay(app)
     yield from _output(app, form.instance)
-    yield from limits(app.limits, app.nice)
+    yield from limits(companions.limits(app), app.nice)
     yield from _extra(app.service)
 
 

@@ -158,6 +158,10 @@ class Manager:
         """Send a signal."""
         return self._run(lambda manager: manager.send_signal(selectors, signal, whom=whom))
 
+    def send(self, selectors: Selectors, text: str) -> InstanceList:
+        """Write a line to the standard input."""
+        return self._run(lambda manager: manager.send(selectors, text))
+
     def reset(self, selectors: Selectors) -> InstanceList:
         """Set restart counters to 0."""
         return self._run(lambda manager: manager.reset(selectors))

@@ -36,6 +36,8 @@ ROWS = (
     Row("balance", "balance:balance", "Put HAProxy or nginx before the instances of an app.", LIFE),
     Row("delete", "life:delete", "Stop apps and forget them.", LIFE),
     Row("signal", "signal:signal", "Send a signal to instances.", LIFE),
+    Row("send", "send:send", "Write a line to the standard input of instances.", LIFE),
+    Row("attach", "send:attach", "Write to the standard input of an instance, and see what it says.", LIFE),
     Row("reset", "reset:reset", "Set restart counters to 0 and forget failures.", LIFE),
     Row("run", "run:run", "Run a command once, as a job of systemd's.", LIFE),
     Row("list", "listing:list_apps", "Show every instance: state, pid, uptime, CPU, memory.", LOOK),

@@ -11,6 +11,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from pysup import companions
 from pysup.app import PER_CORE, App, KillMode, ReadyWhen
 from pysup.cli import instances, output
 from pysup.cli.options import Json, Scopes, Targets, manager
@@ -106,10 +107,12 @@ def _of_app(found: Description, app: App, *, show_env: bool) -> Iterator[Row]:
     yield Row("restart", _restart(app))
     yield from _schedule(found.app, app)
     yield Row("watches", _watch(app))
+    yield Row("memory", _memory(app))
     yield Row("stop", _stop(app))
     yield Row("ready", _ready(app))
     yield Row("limits", ", ".join(_limit(key, value) for key, value in limits.items()))
     yield Row("nice", "" if app.nice is None else str(app.nice))
+    yield Row("stdin", f"pysup send {app.name} TEXT, pysup attach {app.name}@0" if app.stdin else "")
     yield Row("env", _env(app.shown_env, show_env=show_env))
     yield Row("env files", ", ".join(app.env_files))
     yield Row("output", _places(app))
@@ -143,6 +146,13 @@ def _watch(app: App) -> str:
     )
 
 
+def _memory(app: App) -> str:
+    hard = companions.limits(app).memory_max
+    if app.memory_restart is None or hard is None:
+        return ""
+    return f"restarted at {instances.size(app.memory_restart)}, killed at {instances.size(hard)}"
+
+
 def _clock(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
@@ -172,6 +182,8 @@ def _of_instance(found: InstanceDescription, now: float) -> Iterator[Row]:
     yield Row("port", "" if one.port is None else str(one.port))
     yield Row("pinned to CPU", ", ".join(map(str, one.cpus)))
     yield Row("restarts", str(one.restarts))
+    if found.restarted:
+        yield Row("restarted", f"because {output.plain(found.restarted.reason)}, {_moment(found.restarted.at, now)}")
     yield Row("last exit", _exit(one.last_exit, now) if one.last_exit else "")
     if one.pid:
         yield Row("memory", _against(one.usage.memory, limits.memory_max, instances.size))
@@ -315,6 +327,7 @@ def _instance_object(found: InstanceDescription) -> dict[str, object]:
         "cpus": list(one.cpus),
         "restarts": one.restarts,
         "last_exit": asdict(one.last_exit) if one.last_exit else None,
+        "restarted": found.restarted._asdict() if found.restarted else None,
         "usage": asdict(one.usage),
         "limits": found.limits._asdict(),
         "control_group": one.control_group or None,

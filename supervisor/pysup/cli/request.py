@@ -23,7 +23,7 @@ _WHICH = "What runs"
 _COUNT = "How many, and where"
 _ENVIRONMENT = "Environment"
 _LIFE = "Restart and stop"
-_BY_ITSELF = "Restarts by themselves, and jobs"
+_BY_ITSELF = "What stands beside it"
 _LIMITS = "Limits of each instance"
 _READY = "Ready, and after what"
 _LOG = "Output"
@@ -231,6 +231,21 @@ class Request:
     watch_delay: Annotated[
         Text,
         _option(_BY_ITSELF, "--watch-delay", metavar="TIME", help="… once it was quiet so long. Usual: 200ms."),
+    ] = None
+
+    memory_restart: Annotated[
+        Text,
+        _option(
+            _BY_ITSELF,
+            "--memory-restart",
+            "--max-memory-restart",
+            metavar="SIZE",
+            help="Restart an instance that holds so much: 512M; killed at twice that, or at --memory-max. 0: off.",
+        ),
+    ] = None
+
+    stdin: Annotated[
+        bool | None, _option(_BY_ITSELF, "--stdin/--no-stdin", help="Let pysup send and attach write to its stdin.")
     ] = None
 
     memory_max: Annotated[

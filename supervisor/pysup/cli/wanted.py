@@ -19,7 +19,7 @@ from pysup.triggers import Watched
 from pysup.unit import Scope
 
 _AS_GIVEN = (
-    *("name", "namespace", "description", "user", "group", "port", "spread", "instance_var", "autostart"),
+    *("name", "namespace", "description", "user", "group", "port", "spread", "stdin", "instance_var", "autostart"),
     *("restart", "restart_limit", "kill_mode", "stop_signal", "nice"),
 )
 _TIMES = ("restart_delay", "restart_delay_max", "restart_window", "stop_timeout")
@@ -78,6 +78,8 @@ def changes(request: Request, before: App | None) -> dict[str, object]:
     given |= _counts(request)
     given |= _schedule(request, before)
     given |= _watch(request, before)
+    if request.memory_restart is not None:
+        given["memory_restart"] = parse.size(request.memory_restart, "--memory-restart") or None
     if request.cwd is not None:
         given["cwd"] = os.path.abspath(request.cwd)  # noqa: PTH100 (resolves no links; Path.absolute keeps ..)
     if request.env_files is not None:

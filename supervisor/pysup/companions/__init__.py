@@ -9,16 +9,19 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pysup import names
-from pysup.app import App, ReadyWhen
+from pysup.app import App, Limits, ReadyWhen
 from pysup.triggers import Watched
 from pysup.unit import Scope
 from pysup.unitfile import command_line, section, specifier
 
 Lines = Iterator[tuple[str, str]]
+
+LOOK = 5
+"""How many seconds lie between two looks at what instances hold in memory."""
 
 SURVIVAL = 0.5
 """How long an instance must live before the next is restarted, where systemd cannot tell whether it is ready."""
@@ -50,14 +53,26 @@ def files(app: App, numbers: Sequence[int], scope: Scope, directory: str, python
     if app.watch:
         found[names.companion(app.name, "watch.service")] = _watcher(place, app.watch)
         found[names.companion(app.name, "watch.py")] = script("watch.py")
-    if found and not app.is_job:
+    if app.memory_restart is not None:
+        found[names.companion(app.name, "memory.service")] = _measurer(place, app.memory_restart)
+        found[names.companion(app.name, "memory.sh")] = script("memory.sh")
+    if app.stdin:
+        found[names.companion(app.name, "stdin@.socket")] = _stdin(app)
+    if app.schedule or app.watch or app.memory_restart is not None:
         found[names.companion(app.name, "restart.sh")] = script("restart.sh")
     return found
 
 
 def wanted(texts: Mapping[str, str]) -> list[str]:
     """Those of the companions that the app's target starts; the others are started by these."""
-    return [unit for unit in texts if unit.endswith((".timer", "-watch.service"))]
+    return [unit for unit in texts if unit.endswith((".timer", "-memory.service", "-watch.service"))]
+
+
+def limits(app: App) -> Limits:
+    """The app's limits, with the hard one that stands above ``memory_restart``."""
+    if app.memory_restart is None or app.limits.memory_max is not None:
+        return app.limits
+    return replace(app.limits, memory_max=2 * app.memory_restart)
 
 
 def script(name: str) -> str:
@@ -68,7 +83,6 @@ def script(name: str) -> str:
 def _restart(place: _Place, reason: str) -> tuple[str, ...]:
     """The command that restarts the app's instances that are up, one after the other."""
     app = place.app
-    pause = SURVIVAL if app.ready.when is ReadyWhen.EXEC else 0
     # What ended well and was not to go on is run again; what always goes on stands still only if it was stopped.
     idle = "" if app.restart.value == "always" else "inactive"
     return (
@@ -76,11 +90,15 @@ def _restart(place: _Place, reason: str) -> tuple[str, ...]:
         place.file("restart.sh"),
         f"--{place.scope.value}",
         app.name,
-        f"{pause:g}",
+        _pause(app),
         idle,
         reason,
         *place.units,
     )
+
+
+def _pause(app: App) -> str:
+    return f"{SURVIVAL:g}" if app.ready.when is ReadyWhen.EXEC else "0"
 
 
 def _timer(app: App) -> str:
@@ -119,6 +137,53 @@ def _watcher(place: _Place, watch: Watched) -> str:
         ("SyslogIdentifier", f"{names.PREFIX}{app.name}"),
     ]
     return section("Unit", unit) + "\n" + section("Service", service)
+
+
+def _measurer(place: _Place, limit: int) -> str:
+    app = place.app
+    unit = [
+        ("Description", f"{app.name}, restart of what holds too much memory"),
+        ("PartOf", names.target_unit(app.name)),
+    ]
+    options = (f"--{place.scope.value}", app.name, str(limit), str(LOOK), place.file("restart.sh"), _pause(app))
+    service = [
+        ("Type", "exec"),
+        ("ExecStart", command_line(("/bin/sh", place.file("memory.sh"), *options, *place.units))),
+        ("Restart", "always"),
+        ("Slice", names.slice_unit(app.name, app.namespace)),
+        ("SyslogIdentifier", f"{names.PREFIX}{app.name}"),
+    ]
+    return section("Unit", unit) + "\n" + section("Service", service)
+
+
+def _stdin(app: App) -> str:
+    """What holds the standard input of an instance open while nobody writes to it; it goes with the instance."""
+    instance = f"pysup-{app.name}@%i.service"
+    unit = [("Description", f"{app.name}, standard input of instance %i"), ("PartOf", instance)]
+    socket = [
+        ("ListenFIFO", f"%t/pysup/{names.stdin_file(app.name, '%i')}"),
+        ("SocketMode", "0600"),
+        *([("SocketUser", app.user)] if app.user else []),
+        ("FileDescriptorName", "stdin"),
+        ("Service", instance),
+        ("RemoveOnStop", "yes"),
+        ("FlushPending", "yes"),
+    ]
+    return section("Unit", unit) + "\n" + section("Socket", socket)
+
+
+def stdin_unit(app: App, instance: str) -> Lines:
+    """What ``[Unit]`` of an instance with a standard input says."""
+    unit = names.stdin_socket(app.name, instance)
+    yield "Requires", unit
+    yield "After", unit
+
+
+def stdin_service(app: App, instance: str) -> Lines:
+    """What ``[Service]`` of it says. Servers must not take the FIFO for a socket to listen on."""
+    yield "Sockets", names.stdin_socket(app.name, instance)
+    yield "StandardInput", "fd:stdin"
+    yield "UnsetEnvironment", "LISTEN_FDS LISTEN_PID LISTEN_FDNAMES"
 
 
 def _watching(place: _Place, watch: Watched) -> tuple[str, ...]:
