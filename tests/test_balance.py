@@ -27,7 +27,7 @@ from pysup.app import App
 from pysup.balance import Balance, Mode, Program
 from pysup.balancing import Wish
 from pysup.converge import configuration
-from pysup.errors import Conflict, NotFound, SpecError, StartFailed
+from pysup.errors import Conflict, JobFailed, NotFound, SpecError, StartFailed
 from pysup.host import balancers as installed
 from pysup.listen import Listen
 from pysup.reload import ReloadOptions
@@ -86,6 +86,13 @@ def balancer(program: Program, mode: Mode = Mode.HTTP, **fields: object) -> App:
     return apps.app("b-1", balance=balance, listen=listen, command=balancers.command(balance, len(listen)))
 
 
+def part(program: Program, include: str, **fields: object) -> App:
+    """An app that is a part of the machine's own server."""
+    given = {"argv": (f"/usr/sbin/{program}",), "binds": ("29000",), **fields}
+    balance = Balance(app="my-web.2", program=program, include=include, **given)  # type: ignore[arg-type]
+    return apps.app("b-1", balance=balance)
+
+
 @PROGRAMS
 @pytest.mark.parametrize("mode", list(Mode))
 @pytest.mark.parametrize("sticky", [False, True])
@@ -109,6 +116,27 @@ def test_the_programs_themselves_take_the_configuration(
             text=True,
         )
         assert said.returncode == 0, said.stderr
+
+
+def test_haproxy_takes_a_part_beside_the_machines_own_file(tmp_path: Path) -> None:
+    """It sets no defaults, which would be for what comes after it, and needs none."""
+    for mode in Mode:
+        made = part(Program.HAPROXY, "/etc/haproxy/x.cfg", mode=mode, binds=("29000", "127.0.0.1:29001"), sticky=True)
+        file = tmp_path / "x.cfg"
+        file.write_text(configuration(made, apps.app(port=9001), range(3)))
+        assert "defaults" not in file.read_text()
+        words = ["haproxy", "-c", "-q", "-f", "/etc/haproxy/haproxy.cfg", "-f", str(file)]
+        subprocess.run(words, check=True, env={"PATH": "/usr/sbin:/usr/bin"})
+
+
+def test_a_part_of_the_machines_server_does_not_listen_itself() -> None:
+    """The server does; nginx cannot balance TCP there."""
+    with pytest.raises(SpecError, match="listens itself"):
+        replace(part(Program.NGINX, "/etc/x"), listen=(Listen(address="9000"),))
+    with pytest.raises(SpecError, match="http block"):
+        part(Program.NGINX, "/etc/x", mode=Mode.TCP)
+    with pytest.raises(SpecError, match="no address"):
+        part(Program.NGINX, "/etc/x", binds=())
 
 
 @PROGRAMS
@@ -359,6 +387,58 @@ def test_a_saved_balancer_knows_what_was_scaled(system: Manager) -> None:
     assert instances(tally) == set(map(str, range(12)))
     system.delete("web")
     assert not [file for file in system._store.saved.iterdir() if "web" in file.name]
+
+
+@pytest.fixture
+def nginx() -> Iterator[Path]:
+    """The machine's own nginx, which runs in the box for a test; the directory that it includes."""
+    subprocess.run(["systemctl", "start", "nginx"], check=True)
+    yield Path("/etc/nginx/conf.d")
+    subprocess.run(["systemctl", "stop", "nginx"], check=True)
+
+
+@pytest.mark.systemd
+def test_a_balancer_can_be_a_part_of_the_machines_own_server(system: Manager, nginx: Path) -> None:
+    """It is changed there without a failed request, and leaves nothing behind; what is not ours stays as it is."""
+    base, port, file = free_ports(16), programs.free_port(), nginx / "web.conf"
+    wished = wish(port, Program.NGINX, include=str(file))
+    system.start(web(base, instances=2))
+    file.write_text("# mine\n")
+    with pytest.raises(Conflict, match="not this balancer's"):
+        system.balance("web", wished)
+    assert file.read_text() == "# mine\n"
+    file.unlink()
+    system.balance("web", wished)
+    with hammer.load(port) as tally:
+        system.reload("web")
+        system.scale("web", 3)
+        system.balance("web", Wish(sticky=True))
+        tally.wait_for(100)
+        file.write_text("# mine again\n")
+        with pytest.raises(JobFailed, match="goes on with the old one"):
+            system.scale("web", 4)
+    assert (tally.failures, file.read_text()) == ([], "# mine again\n")
+    assert instances(tally) == {"0", "1", "2"}
+    file.unlink()
+    system.restart("web-balancer")
+    system.delete("web")
+    assert not file.exists()
+
+
+@pytest.mark.systemd
+def test_what_the_machines_server_does_not_take_is_taken_back(system: Manager, nginx: Path) -> None:
+    """Its own check fails, here because of somebody else's file: the balancer is not made."""
+    base, file, broken = free_ports(16), nginx / "web.conf", nginx / "a.conf"
+    system.start(web(base, instances=1))
+    broken.write_text("nonsense;\n")
+    try:
+        with pytest.raises(StartFailed) as caught:
+            system.balance("web", wish(programs.free_port(), Program.NGINX, include=str(file)))
+    finally:
+        broken.unlink()
+    assert "nonsense" in "".join(caught.value.log)
+    assert [app.name for app in system.list()] == ["web"]
+    assert not file.exists()
 
 
 @pytest.mark.systemd

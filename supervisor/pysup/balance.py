@@ -39,6 +39,9 @@ class Balance:
     of a balancer that root starts run as. ``host`` is where the app's instances listen. ``sticky`` sends a client to
     the instance that it had: by a cookie, or with ``tcp`` by its address. ``health`` is a path that HAProxy asks for
     again and again; empty: it connects. ``timeout`` is how long an instance may be silent, in seconds; None is usual.
+
+    With ``include`` nothing is run: that file becomes a part of the machine's own server, which listens on ``binds``;
+    with ``overwrite`` even if it is there already and somebody else's.
     """
 
     app: str
@@ -52,10 +55,14 @@ class Balance:
     health: str = ""
     timeout: float | None = None
     ipv6: bool = True
+    include: str = ""
+    overwrite: bool = False
+    binds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "argv", tuple(self.argv))
         object.__setattr__(self, "modules", tuple(self.modules))
+        object.__setattr__(self, "binds", tuple(self.binds))
         object.__setattr__(self, "program", check.choice(Program, self.program, "balance.program"))
         object.__setattr__(self, "mode", check.choice(Mode, self.mode, "balance.mode"))
         check.app_name(self.app, "balance.app")
@@ -67,6 +74,12 @@ class Balance:
         if not _HOST.fullmatch(self.host):
             raise SpecError(f"balance.host is {self.host!r}", hint="Write an address such as 127.0.0.1, or a name.")
         self._check_health()
+        self._check_include()
+
+    @property
+    def backend(self) -> str:
+        """What the instances together are called in the configuration."""
+        return f"pysup-{self.app}" if self.include else self.app
 
     @property
     def patience(self) -> float:
@@ -77,6 +90,10 @@ class Balance:
         """Raise SpecError unless an app that is like this can be a balancer."""
         if instances != 1:
             raise SpecError(f"app {name!r} is a balancer: instances is {instances}", hint="One is enough.")
+        if self.include:
+            if listen:
+                raise SpecError(f"app {name!r} is a part of {self.program}, which listens itself", hint="Drop listen.")
+            return
         if not listen or spread:
             raise SpecError(f"app {name!r} is a balancer: it must listen", hint="Add listen=9000, without spread.")
         if self.program is Program.NGINX and any(one.port is None for one in listen):
@@ -94,4 +111,18 @@ class Balance:
             raise SpecError(
                 "nginx does not ask instances for their health",
                 hint="It notices failed requests; HAProxy asks: --with haproxy.",
+            )
+
+    def _check_include(self) -> None:
+        if not self.include:
+            return
+        check.path(self.include, "balance.include")
+        for bind in self.binds:
+            Listen(address=bind)
+        if not self.binds:
+            raise SpecError("balance.include is given, but no address to listen on", hint="Add balance.binds.")
+        if self.program is Program.NGINX and self.mode is Mode.TCP:
+            raise SpecError(
+                "nginx includes files in its http block, where TCP cannot be balanced",
+                hint="Take HAProxy, or run nginx apart: without --include.",
             )

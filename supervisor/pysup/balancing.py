@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from pysup import balancers
-from pysup.app import App, KillMode, Ready, ReadyWhen
+from pysup.app import App, KillMode, Ready, ReadyWhen, Restart
 from pysup.balance import Balance, Mode, Program
 from pysup.converge import before
 from pysup.errors import Conflict, EnvironmentProblem, SpecError
@@ -20,7 +21,10 @@ PORT = 9000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What a balancer shall be like; None is as it was, or as is usual. ``name`` chooses among several."""
+    """What a balancer shall be like; None is as it was, or as is usual. ``name`` chooses among several.
+
+    ``include`` is the file that the machine's own server gets; with ``overwrite`` also where there is one already.
+    """
 
     name: str | None = None
     listen: tuple[Listen, ...] | None = None
@@ -30,6 +34,8 @@ class Wish:
     sticky: bool | None = None
     health: str | None = None
     timeout: float | None = None
+    include: str | None = None
+    overwrite: bool = False
 
 
 def make(store: Store, scope: Scope, name: str, wish: Wish) -> App:
@@ -41,17 +47,28 @@ def make(store: Store, scope: Scope, name: str, wish: Wish) -> App:
     behind = store.get(name)
     app = behind.require()
     there = _there(store, name, wish)
-    balance = _balance(app, there.balance if there else None, wish, scope)
-    known = balancers.addresses(balance, app, behind.numbers)
-    listen = wish.listen or (there.listen if there else (Listen(address=str(PORT)),))
-    _check_ports(app, len(known), listen)
+    called = there.name if there else wish.name or f"{name}-balancer"
+    listen = wish.listen or _listens(there) or (Listen(address=str(PORT)),)
+    balance = _balance(app, there.balance if there else None, wish, scope, listen)
+    _check_ports(app, len(balancers.addresses(balance, app, behind.numbers)), listen)
+    _check_include(called, balance, there, scope)
     changed: dict[str, Any] = {
         "balance": balance,
-        "listen": listen,
+        "listen": () if balance.include else listen,
         "command": balancers.command(balance, len(listen)),
-        "ready": Ready(when=ReadyWhen.NOTIFY if balance.program is Program.HAPROXY else ReadyWhen.EXEC),
+        "restart": Restart.NO if balance.include else Restart.ALWAYS,
+        "ready": Ready(when=ReadyWhen.NOTIFY if _notifies(balance) else ReadyWhen.EXEC),
     }
-    return replace(there, **changed) if there else _new(app, wish.name or f"{name}-balancer", changed)
+    return replace(there, **changed) if there else _new(app, called, changed)
+
+
+def _notifies(balance: Balance) -> bool:
+    return balance.program is Program.HAPROXY and not balance.include
+
+
+def _listens(there: App | None) -> tuple[Listen, ...]:
+    binds = there.balance.binds if there and there.balance else ()
+    return there.listen or tuple(Listen(address=bind) for bind in binds) if there else ()
 
 
 def _new(app: App, name: str, given: dict[str, Any]) -> App:
@@ -85,7 +102,7 @@ def _is_before(stored: Stored, app: str) -> bool:
     return bool(stored.app and stored.app.balance and stored.app.balance.app == app)
 
 
-def _balance(app: App, there: Balance | None, wish: Wish, scope: Scope) -> Balance:
+def _balance(app: App, there: Balance | None, wish: Wish, scope: Scope, listen: tuple[Listen, ...]) -> Balance:
     program = wish.program or (there.program if there else _installed())
     given = {field.name for field in fields(Balance)} & {field.name for field in fields(Wish)}
     asked = {name: value for name in given if (value := getattr(wish, name)) is not None}
@@ -96,6 +113,7 @@ def _balance(app: App, there: Balance | None, wish: Wish, scope: Scope) -> Balan
         "modules": programs.stream_modules() if (program, mode) == (Program.NGINX, Mode.TCP) else (),
         "account": programs.account(program.value) if scope is Scope.SYSTEM else "",
         "ipv6": programs.has_ipv6(),
+        "binds": tuple(one.address for one in listen) if wish.include or (there and there.include) else (),
     }
     if there:
         return replace(there, **{**asked, **found})
@@ -117,3 +135,26 @@ def _check_ports(app: App, count: int, listen: tuple[Listen, ...]) -> None:
                 f"the balancer would listen on {one.port}, which is for instances of {app.name!r}",
                 hint=f"They have {app.port} and up, and at a reload {count} more. Take a port below.",
             )
+
+
+def _check_include(name: str, balance: Balance, there: App | None, scope: Scope) -> None:
+    """A file that is somebody else's stays as it is, unless one says otherwise."""
+    before = there.balance.include if there and there.balance else balance.include
+    if before != balance.include:
+        raise Conflict(
+            f"{name} is {'a part of the server, by ' + before if before else 'an app of its own'} already",
+            hint=f"Delete it first (pysup delete {name}), or put another one beside it: --name.",
+        )
+    if not balance.include:
+        return
+    if scope is Scope.USER:
+        raise SpecError("--include is for the machine's own server", hint="As root; or without it, for one of yours.")
+    file = Path(balance.include)
+    if not file.parent.is_dir():
+        raise SpecError(f"there is no directory {file.parent}", hint="See where the server looks for such files.")
+    if file.exists() and not balance.overwrite and not file.read_text(errors="replace").startswith(_mark(name)):
+        raise Conflict(f"{file} is there already, and not this balancer's", hint="--force has it replaced.")
+
+
+def _mark(name: str) -> str:
+    return f"{balancers.MARK}: {name},"

@@ -28,6 +28,7 @@ from pysup.unit import ActiveState, Scope
 
 _PAUSE = 0.02
 _RELOADED = 10.0
+_LISTENS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,12 @@ class Front:
             return
         for one in self._balancers():
             for address in balancers.addresses(one.balance, app, [number]).values():
-                await _connect(address, app)
+                if not await _connects(address, app.ready.timeout):
+                    raise StartFailed(
+                        f"app {app.name!r}: the new instance runs, but nothing listens on {address}"
+                        f" after {app.ready.timeout:g} s",
+                        hint="It must listen on the PORT of its environment.",
+                    )
 
     def _balancers(self) -> list[_Balancer]:
         return [
@@ -107,33 +113,43 @@ class _Balancer:
         if found is None or found.active_state is not ActiveState.ACTIVE:
             return  # it reads its file when it starts
         behind = self.front.store.get(self.balance.app).require()
-        if self.balance.program is Program.HAPROXY and behind.port is not None:
-            await self._set_states(unit, places, patience)
+        if self._is_told_by_api and behind.port is not None:
+            await self._set_states(places, patience)
         elif changed:
-            workers = processes.children(found.pid)
-            await self._reload(unit)
+            workers = processes.children(await self._server() if self.balance.include else found.pid)
+            await reload(self.front.bus, self.app.name)
             await _ended(workers, patience)
+
+    @property
+    def _is_told_by_api(self) -> bool:
+        return self.balance.program is Program.HAPROXY and not self.balance.include
+
+    async def _server(self) -> int:
+        """The main process of the machine's own server; 0 if it does not run."""
+        unit = f"{self.balance.program}.service"
+        found = (await self.front.bus.converse(states.loaded([unit]))).get(unit)
+        return found.pid if found else 0
 
     def _write(self, places: Mapping[int, str]) -> bool:
         """Write the configuration; whether it was another. HAProxy's has all instances: its API tells who is served."""
         store, balance = self.front.store, self.balance
         with store.lock(self.app.name):
-            if balance.program is Program.NGINX:
+            if not self._is_told_by_api:
                 text = balancers.config(self.app, places, places)
             else:
                 behind = store.get(balance.app)
                 text = configuration(self.app, behind.require(), behind.numbers, room=max(places) + 1)
             return store.replace(self.app.name, names.balancer_file(self.app.name), File(text))
 
-    async def _set_states(self, unit: str, places: Mapping[int, str], patience: float) -> None:
+    async def _set_states(self, places: Mapping[int, str], patience: float) -> None:
         """Have HAProxy's servers do what they shall, by its runtime API; reloads it if it has too few of them."""
         root = ground.volatile_dir(self.front.scope)
-        socket, backend = root / names.runtime_directory(self.app.name, "0") / SOCKET, self.balance.app
+        socket, backend = root / names.runtime_directory(self.app.name, "0") / SOCKET, self.balance.backend
         wanted = {server(self.balance, number): address for number, address in places.items()}
         try:
             there = await haproxy.servers(socket, backend)
             if not wanted.keys() <= there.keys():
-                await self._reload(unit)
+                await reload(self.front.bus, self.app.name)
                 there = await _grown(socket, backend, wanted)
             for name in wanted:
                 if there[name].address != wanted[name]:
@@ -150,14 +166,32 @@ class _Balancer:
                 hint=f"pysup logs {self.app.name} shows what it says; pysup restart {self.app.name} starts it anew.",
             ) from exc
 
-    async def _reload(self, unit: str) -> None:
-        results = await jobs.perform(self.front.bus, [systemd1.reload_unit(unit)])
-        if results.get(unit) != "done":
-            raise JobFailed(
-                f"{self.app.name} did not take its new configuration, and goes on with the old one",
-                results=[(unit, results.get(unit, "lost"))],
-                hint=f"pysup logs {self.app.name} shows why.",
-            )
+
+async def expect_listening(app: App) -> None:
+    """Return when the machine's server listens for a balancer that is a part of it; raises JobFailed if it does not."""
+    assert app.balance  # noqa: S101 (that is what was started)
+    address = balancers.reachable(app.balance.binds[0])
+    if not await _connects(address, _LISTENS):
+        program = app.balance.program.value
+        reads = f"reads {app.balance.include}" + (
+            ": EXTRAOPTS in /etc/default/haproxy" if app.balance.program is Program.HAPROXY else ""
+        )
+        raise JobFailed(
+            f"{app.balance.include} is in place, but {program} does not listen on {address}",
+            hint=f"See that it runs (systemctl status {program}) and {reads}. pysup restart {app.name} tries again.",
+        )
+
+
+async def reload(bus: Bus, balancer: str) -> None:
+    """Have a balancer take up its configuration; raises JobFailed, and then it goes on with the old one."""
+    unit = names.instance_unit(balancer, 0)
+    results = await jobs.perform(bus, [systemd1.reload_unit(unit)])
+    if results.get(unit) != "done":
+        raise JobFailed(
+            f"{balancer} did not take its new configuration, and goes on with the old one",
+            results=[(unit, results.get(unit, "lost"))],
+            hint=f"pysup logs {balancer} shows why.",
+        )
 
 
 async def _grown(socket: Path, backend: str, wanted: Collection[str]) -> dict[str, haproxy.ServerState]:
@@ -196,19 +230,15 @@ async def _ended(pids: Iterable[int], patience: float) -> None:
                     await ended.wait()
 
 
-async def _connect(address: str, app: App) -> None:
-    """Connect as soon as somebody listens there."""
+async def _connects(address: str, patience: float) -> bool:
+    """Whether somebody listens there before *patience* seconds are over."""
     host, _, port = address.rpartition(":")
-    try:
-        async with asyncio.timeout(app.ready.timeout):
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(patience):
             while True:
                 with contextlib.suppress(OSError):
                     _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
                     writer.close()
-                    return
+                    return True
                 await asyncio.sleep(_PAUSE)
-    except TimeoutError:
-        raise StartFailed(
-            f"app {app.name!r}: the new instance runs, but nothing listens on {address} after {app.ready.timeout:g} s",
-            hint="It must listen on the PORT of its environment.",
-        ) from None
+    return False

@@ -15,7 +15,7 @@ from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.connection import Bus, Connection
 from pysup.converge import Workshop
-from pysup.errors import Conflict, PysupError
+from pysup.errors import Conflict, PysupError, StartFailed
 from pysup.host import ground
 from pysup.journal import Entry
 from pysup.logs import LogOptions
@@ -165,7 +165,16 @@ class Manager:
         from pysup import balancing  # few have one
 
         app = balancing.make(self._store, self.scope, name, wish)
-        await self.reload(app, options=ReloadOptions(timeout=timeout))
+        is_new = self._store.find(app.name) is None
+        try:
+            if app.balance and app.balance.include:
+                await (await self._operator()).include(app, timeout=timeout)
+            else:
+                await self.reload(app, options=ReloadOptions(timeout=timeout))
+        except StartFailed:
+            if is_new:
+                await self.delete(app.name)
+            raise
         return await self.get(app.name)
 
     async def list(self, selectors: Selectors = selector.ALL) -> AppList:

@@ -9,13 +9,13 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pysup import jobs, names, starting, states, status
+from pysup import front, jobs, names, starting, states, status
 from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.call import NO_SUCH_UNIT, Call
 from pysup.bus.connection import Bus
 from pysup.converge import Decision, Workshop, before, companions_up, decide, listening
-from pysup.errors import BusError
+from pysup.errors import BusError, JobFailed
 from pysup.front import Front
 from pysup.reload import ReloadOptions, Roll
 from pysup.selector import Chosen
@@ -68,6 +68,22 @@ class Operator:
         finally:
             for one in begun:
                 await self._front(one.app.name).follow()
+
+    async def include(self, app: App, *, timeout: float | None) -> None:
+        """Have a balancer that is a part of the machine's server be as *app* says, without a gap if it is in it."""
+        old, unit = self.store.find(app.name), names.instance_unit(app.name, 0)
+        up = (await self.bus.converse(states.loaded([unit]))).get(unit)
+        if old and old.app and up and up.active_state is ActiveState.ACTIVE:
+            await self.define(app)
+            try:
+                await front.reload(self.bus, app.name)
+            except JobFailed:
+                await self.define(old.app)
+                raise
+        else:
+            begun = await self.converge(app, restart=True, force=True)
+            await self.finish([begun], wait=True, timeout=timeout)
+        await front.expect_listening(app)
 
     async def reload(self, app: App, options: ReloadOptions) -> None:
         """Replace the running instances of an app; start it if there are none."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from pysup.app import App
 from pysup.balance import Balance, Mode
 
 FILE = "haproxy.cfg"
 CHECK = '"$@" -c -q -f "$f"'
+CHECK_INCLUDED = '"$@" -c -q -f /etc/haproxy/haproxy.cfg -f "$p"'
 RELOAD = "USR2"
 SOCKET = "api"
 """The runtime API's socket, in the runtime directory."""
@@ -26,13 +27,21 @@ def server(balance: Balance, number: int) -> str:
 
 
 def config(balancer: App, balance: Balance, places: Mapping[int, str], served: Collection[int]) -> str:
-    """The whole file."""
-    sections = (
-        _global(balancer, balance),
-        _defaults(balance),
-        _frontend(balancer, balance),
-        _backend(balance, places, served),
-    )
+    """The whole file; or a part of one, which has nobody else's defaults to lean on, and must not set them."""
+    if balance.include:
+        places = {number: place for number, place in places.items() if number in served}
+        own = (f"mode {balance.mode.value}", f"timeout client {_time(balance.patience)}")
+        sections: tuple[Iterable[str], ...] = (
+            (*_frontend(balancer, balance), *own),
+            (*_backend(balance, places, served), *_trying(balance)),
+        )
+    else:
+        sections = (
+            _global(balancer, balance),
+            _defaults(balance),
+            _frontend(balancer, balance),
+            _backend(balance, places, served),
+        )
     return "\n".join("\n    ".join(lines) + "\n" for lines in sections)
 
 
@@ -49,17 +58,23 @@ def _global(balancer: App, balance: Balance) -> Iterator[str]:
 
 def _defaults(balance: Balance) -> Iterator[str]:
     yield "defaults"
+    yield f"timeout client {_time(balance.patience)}"
+    if balance.mode is Mode.HTTP:
+        yield "timeout http-request 30s"
+        yield "timeout http-keep-alive 60s"
+    yield from _trying(balance)
+
+
+def _trying(balance: Balance) -> Iterator[str]:
+    """How long is waited for instances, and what is tried again."""
     yield f"mode {balance.mode.value}"
     yield "timeout connect 5s"
     yield "timeout queue 30s"
-    yield f"timeout client {_time(balance.patience)}"
     yield f"timeout server {_time(balance.patience)}"
     yield "retries 5"
     yield "option redispatch 1"
     if balance.mode is Mode.HTTP:
         yield "timeout tunnel 1h  # WebSockets"
-        yield "timeout http-request 30s"
-        yield "timeout http-keep-alive 60s"
         yield "option forwardfor"
         yield "retry-on conn-failure empty-response"
 
@@ -68,13 +83,15 @@ def _frontend(balancer: App, balance: Balance) -> Iterator[str]:
     yield f"frontend {balancer.name}"
     for number, _ in enumerate(balancer.listen):
         yield f'bind "${{PYSUP_BIND_{number}}}"'
+    for bind in balance.binds:
+        yield f"bind {_bind(bind, ipv6=balance.ipv6)}"
     if balance.mode is Mode.HTTP:
         yield "http-request set-header X-Forwarded-Proto http"
-    yield f"default_backend {balance.app}"
+    yield f"default_backend {balance.backend}"
 
 
 def _backend(balance: Balance, places: Mapping[int, str], served: Collection[int]) -> Iterator[str]:
-    yield f"backend {balance.app}"
+    yield f"backend {balance.backend}"
     yield from _dealing(balance)
     if balance.mode is Mode.HTTP:
         yield "http-request disable-l7-retry unless METH_GET  # what may not be done twice is not tried twice"
@@ -88,6 +105,12 @@ def _backend(balance: Balance, places: Mapping[int, str], served: Collection[int
         name = server(balance, number)
         cookie = f" cookie {name}" if balance.sticky and balance.mode is Mode.HTTP else ""
         yield f"server {name} {address}{cookie}{'' if number in served else ' disabled'}"
+
+
+def _bind(address: str, *, ipv6: bool) -> str:
+    if not address.isdecimal():
+        return address
+    return f"[::]:{address} v4v6" if ipv6 else f"*:{address}"
 
 
 def _dealing(balance: Balance) -> Iterator[str]:

@@ -11,6 +11,7 @@ from pysup.listen import Listen
 
 FILE = "nginx.conf"
 CHECK = '"$@" -t -q -p "$RUNTIME_DIRECTORY" -c "$f"'
+CHECK_INCLUDED = '"$@" -t -q'
 RELOAD = "HUP"
 
 _INDENT = "    "
@@ -23,9 +24,10 @@ def run(listens: int) -> str:
 
 
 def config(balancer: App, balance: Balance, places: Mapping[int, str], served: Collection[int]) -> str:
-    """The whole file."""
+    """The whole file, or what stands in somebody else's ``http`` block."""
     servers = [place for number, place in places.items() if number in served]
-    return "\n".join(_indented(_file(balancer, balance, servers))) + "\n"
+    lines = (_balanced if balance.include else _file)(balancer, balance, servers)
+    return "\n".join(_indented(lines)) + "\n"
 
 
 def _file(balancer: App, balance: Balance, servers: Collection[str]) -> Iterator[str]:
@@ -45,20 +47,25 @@ def _file(balancer: App, balance: Balance, servers: Collection[str]) -> Iterator
 
 
 def _http(balancer: App, balance: Balance, servers: Collection[str]) -> Iterator[str]:
-    cookie = "pysup_" + re.sub(r"[^A-Za-z0-9_]", "_", balance.app)
     yield "http {"
     yield "access_log off;"
     yield "server_tokens off;"
-    yield "client_max_body_size 0;"
     for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"):
         yield f"{kind}_temp_path {kind};"
+    yield from _balanced(balancer, balance, servers)
+    yield "}"
+
+
+def _balanced(balancer: App, balance: Balance, servers: Collection[str]) -> Iterator[str]:
+    name = _variable(balance)
     if balance.sticky:
-        yield from _cookie_maps(cookie)
-    yield from _upstream(balance, servers, hashed="$pysup_key")
+        yield from _cookie_maps(name)
+    yield from _upstream(balance, servers, hashed=f"${name}_key")
     yield "server {"
     yield from _listen(balancer, balance)
+    yield "client_max_body_size 0;"
     if balance.sticky:
-        yield "add_header Set-Cookie $pysup_new;"
+        yield f"add_header Set-Cookie ${name}_new;"
     yield "error_page 418 = @upgrade;"
     yield "location / {"
     yield "if ($http_upgrade) {"
@@ -73,11 +80,14 @@ def _http(balancer: App, balance: Balance, servers: Collection[str]) -> Iterator
     yield "proxy_set_header Connection upgrade;"
     yield "}"
     yield "}"
-    yield "}"
+
+
+def _variable(balance: Balance) -> str:
+    return "pysup_" + re.sub(r"[^A-Za-z0-9_]", "_", balance.app)
 
 
 def _proxied(balance: Balance, patience: float) -> Iterator[str]:
-    yield f"proxy_pass http://{balance.app};"
+    yield f"proxy_pass http://{balance.backend};"
     yield "proxy_http_version 1.1;"
     yield "proxy_set_header Host $http_host;"
     yield "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;"
@@ -88,14 +98,14 @@ def _proxied(balance: Balance, patience: float) -> Iterator[str]:
     yield "proxy_next_upstream error timeout;"
 
 
-def _cookie_maps(cookie: str) -> Iterator[str]:
+def _cookie_maps(name: str) -> Iterator[str]:
     """A client without the cookie gets one, and is dealt by what it holds."""
-    yield f"map $cookie_{cookie} $pysup_key {{"
+    yield f"map $cookie_{name} ${name}_key {{"
     yield '"" $request_id;'
-    yield f"default $cookie_{cookie};"
+    yield f"default $cookie_{name};"
     yield "}"
-    yield f"map $cookie_{cookie} $pysup_new {{"
-    yield f'"" "{cookie}=$request_id; Path=/; HttpOnly; SameSite=Lax";'
+    yield f"map $cookie_{name} ${name}_new {{"
+    yield f'"" "{name}=$request_id; Path=/; HttpOnly; SameSite=Lax";'
     yield 'default "";'
     yield "}"
 
@@ -113,8 +123,8 @@ def _stream(balancer: App, balance: Balance, servers: Collection[str]) -> Iterat
 
 
 def _upstream(balance: Balance, servers: Collection[str], hashed: str) -> Iterator[str]:
-    yield f"upstream {balance.app} {{"
-    yield f"zone {balance.app} 256k;"
+    yield f"upstream {balance.backend} {{"
+    yield f"zone {balance.backend} 256k;"
     if balance.sticky:
         yield f"hash {hashed} consistent;"
     elif balance.mode is Mode.TCP:
@@ -130,6 +140,10 @@ def _upstream(balance: Balance, servers: Collection[str], hashed: str) -> Iterat
 def _listen(balancer: App, balance: Balance) -> Iterator[str]:
     for listen in balancer.listen:
         yield f"listen {_address(listen, ipv6=balance.ipv6)};"
+    for bind in balance.binds:
+        yield f"listen {bind};"
+        if bind.isdecimal() and balance.ipv6:
+            yield f"listen [::]:{bind};"
 
 
 def _address(listen: Listen, *, ipv6: bool) -> str:

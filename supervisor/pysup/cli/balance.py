@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -58,6 +59,16 @@ def balance(
         str | None,
         typer.Option("--host", metavar="HOST", help="Where instances listen. Usual: 127.0.0.1.", show_default=False),
     ] = None,
+    include: Annotated[
+        str | None,
+        typer.Option(
+            "--include",
+            metavar="FILE",
+            help="No program of its own: a file for the machine's server to include.",
+            show_default=False,
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace that file though it is not pysup's.")] = False,
     called: Annotated[
         str | None,
         typer.Option("--name", "-n", metavar="NAME", help="What to call it. Usual: APP-balancer.", show_default=False),
@@ -77,6 +88,7 @@ def balance(
       pysup balance app --with nginx --sticky  another program, the same port
       pysup balance app --health /health       HAProxy asks each instance
       pysup balance db --tcp --port 5432
+      pysup balance app --with nginx --include /etc/nginx/conf.d/app.conf
       pysup reload app                         a new version, behind it
     """
     wish = Wish(
@@ -88,12 +100,15 @@ def balance(
         sticky=sticky,
         health=health,
         timeout=seconds(timeout, "--timeout"),
+        include=None if include is None else os.path.abspath(include),  # noqa: PTH100 (resolves no links)
+        overwrite=force,
     )
     with manager(scope) as apps:
         made = apps.balance(name, wish, timeout=seconds(wait_timeout, "--wait-timeout"))
         instances.show([apps.get(name), made])
-    assert made.spec  # noqa: S101 (it was just started)
-    output.note(f"{made.name} balances {name} on {', '.join(one.address for one in made.spec.listen)}.")
+    spec = made.spec
+    places = [*(one.address for one in spec.listen), *(spec.balance.binds if spec.balance else ())] if spec else []
+    output.note(f"{made.name} balances {name} on {', '.join(places)}.")
 
 
 def _listens(port: int | None, addresses: list[str] | None) -> tuple[Listen, ...] | None:
