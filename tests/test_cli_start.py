@@ -56,10 +56,10 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_every_field_of_an_app_has_an_option() -> None:
-    """An App can say nothing that the command cannot."""
+    """An App can say nothing that the command cannot; what makes it a balancer is for ``pysup balance``."""
     options = {field.name for field in fields(Request)}
     nested = {"limits": Limits, "log": Log}
-    wants = {field.name for field in fields(App)} - {"command", "placement", "ready", "origin", *nested}
+    wants = {field.name for field in fields(App)} - {"command", "placement", "ready", "origin", "balance", *nested}
     wants |= {field.name for field in fields(Limits)} | {f"log_{field.name}" for field in fields(Log)}
     assert wants - options == set()
 

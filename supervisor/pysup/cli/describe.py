@@ -104,6 +104,7 @@ def _of_app(found: Description, app: App, *, show_env: bool) -> Iterator[Row]:
     yield Row("instances", _count(app))
     yield Row("ports", "" if app.port is None else f"{app.port} and up")
     yield Row("listens on", ", ".join(f"{one.name}={one.address}" for one in app.listen) + _spread(app))
+    yield Row("balances", _balances(app))
     yield Row("restart", _restart(app))
     yield from _schedule(found.app, app)
     yield Row("watches", _watch(app))
@@ -155,6 +156,15 @@ def _memory(app: App) -> str:
 
 def _clock(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def _balances(app: App) -> str:
+    balance = app.balance
+    if balance is None:
+        return ""
+    place = f", as {balance.include} on {', '.join(balance.binds)}" if balance.include else ""
+    sticky = ", sticky" if balance.sticky else ""
+    return f"{balance.app}, with {balance.program} ({balance.mode}{sticky}){place}"
 
 
 def _of_files(found: Description) -> Iterator[Row]:

@@ -79,6 +79,7 @@ def delete(
     wait_timeout: WaitTimeout = None,
 ) -> None:
     """Stop apps and forget them: their unit files go, saved or not. What they logged stays in the journal.
+    The balancers before an app are deleted with it.
 
     Examples:
       pysup delete web
