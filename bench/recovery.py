@@ -19,7 +19,7 @@ from bench.measure import Result, medians
 from pysup.app import App, Restart
 from pysup.events import Event, Lost, Restarting
 from pysup.manager import Manager
-from pysup.watch import Watch
+from pysup.stream import Stream
 
 STORM_APPS = 20
 STORM_SECONDS = 10.0
@@ -149,7 +149,7 @@ def _crashing(number: int, calm: Path) -> App:
     return App(name=f"storm{number}", command=command, restart=Restart.ALWAYS, restart_delay=0, restart_limit=0)
 
 
-async def _collect(stream: Watch, events: list[Event]) -> None:
+async def _collect(stream: Stream, events: list[Event]) -> None:
     async for event in stream:
         events.append(event)  # noqa: PERF401 - a comprehension would show none before the end
 

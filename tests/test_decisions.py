@@ -155,7 +155,7 @@ def test_a_crash_is_told_with_its_signal_and_the_restarts_number() -> None:
     """Exited, then Restarting once systemd has counted it."""
     up = state(0, pid=7)
     down = state(0, "activating", sub_state="auto-restart", last_exit=Exit(signal=9), exit_pid=7)
-    assert [Exited(name=NAME, at=0, pid=7, signal=9)] == events(up, down)
+    assert [Exited(name=NAME, at=0, pid=7, signal=9, result="signal")] == events(up, down)
     again = state(0, pid=8, restarts=1)
     assert [Restarting(name=NAME, at=0, number=1), Started(name=NAME, at=0, pid=8)] == events(down, again)
 
@@ -164,7 +164,23 @@ def test_restarts_that_came_as_one_signal_are_all_told() -> None:
     """The counter says how many there were."""
     found = events(state(0, pid=7, restarts=2), state(0, pid=9, restarts=5))
     assert [event.number for event in found if isinstance(event, Restarting)] == [3, 4, 5]
-    assert isinstance(found[-1], Started)
+    assert [type(event) for event in found] == [Exited, Restarting] * 3 + [Started]
+
+
+def test_an_end_that_was_asked_for_is_told_from_one_that_was_not() -> None:
+    """By a stop, by a watchdog, by somebody."""
+    end = Exit(signal=15)
+    down = state(0, "deactivating", sub_state="stop-sigterm", pid=7)
+    (stop,) = (event for event in events(down, state(0, "inactive", last_exit=end)) if isinstance(event, Exited))
+    assert (stop.asked, stop.by, stop.result) == (True, "systemd", "success")
+    down = state(0, "deactivating", sub_state="stop-watchdog", pid=7, result="watchdog")
+    assert events(state(0, pid=7), down) == []
+    barked = state(0, "failed", last_exit=Exit(signal=6), result="watchdog")
+    (bark,) = (event for event in events(down, barked) if isinstance(event, Exited))
+    assert (bark.asked, bark.by) == (False, "watchdog")
+    crash = state(0, "failed", last_exit=Exit(signal=9), result="signal")
+    (kill,) = (event for event in events(state(0, pid=7), crash) if isinstance(event, Exited))
+    assert (kill.asked, kill.by) == (False, "somebody")
 
 
 def test_giving_up_stopping_and_ending_are_told() -> None:
@@ -174,6 +190,16 @@ def test_giving_up_stopping_and_ending_are_told() -> None:
     )
     assert [Stopping(name=NAME, at=0)] == events(state(0), state(0, "deactivating"))
     assert [Stopped(name=NAME, at=0)] == events(state(0, "deactivating"), state(0, "inactive"))
+
+
+def test_an_end_between_two_signals_is_told_though_systemd_has_forgotten_how_it_was() -> None:
+    """A restart by hand, faster than its signals."""
+    down = state(0, "deactivating", sub_state="stop-sigterm", pid=7, invocation_id="a")
+    ended, started = events(down, state(0, pid=8, invocation_id="b"))
+    assert (ended, started) == (
+        Exited(name=NAME, at=0, pid=7, invocation_id="a", asked=True),
+        Started(name=NAME, at=0, pid=8, invocation_id="b"),
+    )
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=30))

@@ -104,7 +104,7 @@ def test_systemd_gives_up_at_the_limit_and_a_start_begins_anew(manager: Manager)
             manager.start(app, wait=False)
             seen = until(events, Failed)
         assert [event.number for event in seen if isinstance(event, Restarting)] == [1, 2, 3]
-        assert [event.result for event in seen if isinstance(event, Failed)] == ["exit-code"]
+        assert [event.result for event in seen if isinstance(event, Failed)] == ["start-limit-hit"]
         why = explain(manager.get("web").instances[0], app)
         assert why is not None
         assert "gave up; last: exit code 1" in why.what

@@ -15,7 +15,7 @@ import apps
 import pysup.sync
 from pysup.app import Log
 from pysup.errors import Conflict, NotFound, SpecError, StartFailed
-from pysup.events import Event, Exited, Lost, Restarting, Started, Stopped
+from pysup.events import Event, Exited, InstanceEvent, Lost, Restarting, Started, Stopped
 from pysup.manager import Manager
 from pysup.names import InstanceName
 from pysup.testing import FakeSystemd, fake_manager
@@ -55,7 +55,7 @@ async def until(events: AsyncIterator[Event], kind: type[Event], name: InstanceN
     async with asyncio.timeout(20):
         async for event in events:
             seen.append(event)
-            if isinstance(event, kind) and not isinstance(event, Lost) and event.name == name:
+            if isinstance(event, kind) and isinstance(event, InstanceEvent) and event.name == name:
                 return seen
     raise AssertionError(seen)
 
@@ -244,7 +244,7 @@ async def test_events_of_other_apps_are_not_told(manager: Manager) -> None:
         await manager.stop("one")
         await manager.stop("two")
         seen = await until(events, Stopped, InstanceName("two", 0))
-    assert {event.name.app for event in seen if not isinstance(event, Lost)} == {"two"}
+    assert {event.app for event in seen if not isinstance(event, Lost)} == {"two"}
 
 
 async def test_a_signal_for_what_does_not_run_is_refused(manager: Manager) -> None:
@@ -308,7 +308,7 @@ async def test_a_reader_that_is_too_slow_is_told_and_misses_no_restart(tmp_path:
     async with fake_manager(tmp_path, systemd) as manager:
         await manager.start(apps.app())
         watch = manager.watch()
-        watch._buffer = 5
+        watch._watch._buffer = 5
         async with watch as events:
             for _ in range(40):
                 systemd.crash("web@0", code=1)

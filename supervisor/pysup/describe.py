@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pysup import logs, status
+from pysup import cores, logs, status
 from pysup.bus import systemd1
 from pysup.bus.call import Conversation
+from pysup.cores import Core
 from pysup.explain import Explanation, conclude
 from pysup.host import cgroups
 from pysup.host.cgroups import InForce
@@ -20,6 +21,7 @@ from pysup.unit import ActiveState, AppStatus, Instance, Scope
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceDescription:
     """An instance; ``limits`` are those in force, ``pids`` all of its processes, ``why`` what is wrong with it.
+    ``core`` is the dump that its last exit left.
 
     ``restarted`` is the last restart that its schedule, its watch or its memory led to. ``log`` has its last lines,
     oldest first; it is empty if the journal may not be read.
@@ -29,6 +31,7 @@ class InstanceDescription:
     limits: InForce = InForce()  # noqa: RUF009 (a tuple)
     pids: tuple[int, ...] = ()
     why: Explanation | None = None
+    core: Core | None = None
     log: tuple[str, ...] = ()
     restarted: Restarted | None = None
 
@@ -92,9 +95,15 @@ def _instance(app: AppStatus, one: Instance, lines: int) -> InstanceDescription:
         limits=cgroups.limits(group) if group else InForce(),
         pids=cgroups.here().pids(group) if group else (),
         why=conclude(one, app.spec, log),
+        core=_core(app, one),
         log=log,
         restarted=logs.last_restart(app.spec, app.scope, one.name) if app.spec and app.spec.has_companions else None,
     )
+
+
+def _core(app: AppStatus, one: Instance) -> Core | None:
+    end = one.last_exit
+    return cores.find(app.scope, one.name, around=end.at) if end and end.signal is not None and end.at else None
 
 
 def _with_last_exit(app: AppStatus, one: Instance) -> Instance:

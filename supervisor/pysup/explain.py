@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pysup.app import App
+from pysup.events import FAULTS
 from pysup.unit import ActiveState, Exit, Instance
 
 
@@ -142,6 +143,11 @@ def exit_words(end: Exit) -> str:
     if end.signal is not None:
         return f"signal {signal_name(end.signal)}" + (" (core dumped)" if end.dumped else "")
     return f"exit code {end.code}"
+
+
+def is_fault(end: Exit) -> bool:
+    """Whether a program brought its end upon itself by a signal that leaves a core dump."""
+    return end.signal in FAULTS
 
 
 def said(lines: Sequence[str]) -> Explanation | None:

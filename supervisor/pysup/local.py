@@ -21,6 +21,20 @@ def store(scope: Scope) -> Store:
     return Store(ground.runtime_dir(scope), ground.saved_dir(scope), ground.lock_dir(scope), BOOT_TARGET[scope])
 
 
+def owner(scope: Scope) -> int:
+    """The user whose words about the scope's apps count: root, or the owner of the manager."""
+    return 0 if scope is Scope.SYSTEM else os.getuid()
+
+
+def caller() -> str:
+    """The account behind a command, also behind sudo."""
+    from pysup.host import users  # who only reads need not know
+
+    behind = os.environ.get("SUDO_USER", "") if os.geteuid() == 0 else ""
+    account = users.find(str(os.getuid()))
+    return behind or (account.name if account else str(os.getuid()))
+
+
 def machine(scope: Scope) -> Machine:
     """What rendering must know of this machine."""
     from pysup import preload  # who only reads needs no machine

@@ -6,12 +6,13 @@ import contextlib
 import os
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from pysup import journal, status
 from pysup.app import App
 from pysup.errors import PysupError
+from pysup.events import Exited
 from pysup.host import users
 from pysup.journal import Entry, Kind, Query, Source, Tail
 from pysup.names import InstanceName
@@ -45,6 +46,8 @@ class Restarted(NamedTuple):
     at: float
 
 
+_LATE = 1.0  # seconds that journald may take to read what a process wrote before it ended
+
 _RESTARTED = re.compile(r"^\S+: restarting, because (.*)")
 _EXITED = re.compile(r"^\S+: Main process exited, code=(exited|killed|dumped), status=(\d+)/")
 _RESULT = re.compile(r"^\S+: Failed with result '([a-z-]+)'")
@@ -65,6 +68,12 @@ def last_lines(app: App, scope: Scope, name: InstanceName, count: int, *, since:
     """The last lines that an instance wrote; none if the journal may not be read."""
     options = LogOptions(lines=count, since=since, kinds=frozenset({Kind.OUT, Kind.ERR}))
     return [entry.message for entry in _of_instance(app, scope, name, options)]
+
+
+def lines_of_run(app: App, scope: Scope, end: Exited, count: int, *, since: float | None) -> list[str]:
+    """The last lines of the run that ended so; none if the journal may not be read."""
+    options = LogOptions(lines=count, since=since, until=end.at + _LATE, kinds=frozenset({Kind.OUT, Kind.ERR}))
+    return [entry.message for entry in _of_instance(app, scope, end.name, options, run=end.invocation_id or None)]
 
 
 def last_exit(app: App, scope: Scope, name: InstanceName, *, since: float | None = None) -> Exit | None:
@@ -97,10 +106,12 @@ def last_restart(app: App, scope: Scope, name: InstanceName) -> Restarted | None
     return None
 
 
-def _of_instance(app: App, scope: Scope, name: InstanceName, options: LogOptions) -> list[Entry]:
+def _of_instance(
+    app: App, scope: Scope, name: InstanceName, options: LogOptions, *, run: str | None = None
+) -> list[Entry]:
     uid = _account(app.user) if app.user else _own_uid(scope)
     try:
-        return [*journal.read(_query([Source(instance=name, uid=uid)], scope, options))]
+        return [*journal.read(replace(_query([Source(instance=name, uid=uid)], scope, options), invocation_id=run))]
     except PysupError:
         return []
 
@@ -120,7 +131,8 @@ async def follow(question: Query) -> AsyncIterator[Entry]:
                 for entry in entries:
                     yield entry
             with contextlib.suppress(TimeoutError):  # journald tells of new lines late
-                await asyncio.wait_for(ready.wait(), tail.interval)
+                async with asyncio.timeout(tail.interval):  # wait_for of Python 3.11 may swallow a cancellation
+                    await ready.wait()
     finally:
         loop.remove_reader(tail.fileno())
         tail.close()

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal as signals
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, overload
 
-from pysup import check, journal, local, logs, preflight, selector, status, stdin
+from pysup import check, deeds, history, journal, local, logs, preflight, selector, status, stdin
 from pysup.app import App
+from pysup.brakes import Specs
 from pysup.bus import systemd1
 from pysup.bus.connection import Bus, Connection
 from pysup.converge import Workshop
 from pysup.errors import Conflict, PysupError, StartFailed
+from pysup.events import Asked, Deleted, Event, OfApp, Reloaded, Saved, Scaled, Unsaved
 from pysup.host import ground
 from pysup.journal import Entry
 from pysup.logs import LogOptions
@@ -25,6 +28,7 @@ from pysup.reload import USUAL, ReloadOptions
 from pysup.render import Machine
 from pysup.selector import Chosen
 from pysup.store import Store
+from pysup.stream import Stream
 from pysup.unit import AppStatus, Scope
 from pysup.watch import Watch
 
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from pysup.describe import Description
     from pysup.host.doctor import Check
     from pysup.transient import RunOptions, RunResult
+    from pysup.why import Why
 
 Selectors = str | Sequence[str]
 # Aliases, because in the class below ``list`` is a method.
@@ -41,6 +46,8 @@ NameList = list[str]
 InstanceList = list[InstanceName]
 DescriptionList = list["Description"]
 CheckList = list["Check"]
+EventList = list[Event]
+WhyList = list["Why"]
 _Chosen = list[Chosen]
 
 Connect = Callable[[], contextlib.AbstractAsyncContextManager[Bus]]
@@ -103,6 +110,7 @@ class Manager:
             preflight.check(what, self.scope)
             bus, operator = await self._reached(), await self._operator()
             notes = await bus.converse(preflight.ask(what, self.scope))
+            self._record(Asked(app=what.name, at=time.time(), verb="start"))
             begun = await operator.converge(what, restart=force, force=force)
             await operator.finish([begun], wait=wait, timeout=timeout)
             if wait:
@@ -135,25 +143,32 @@ class Manager:
             preflight.check(app, self.scope)
             with self._store.claim(app.name, "reload"):
                 await operator.reload(app, options)
+            self._record(Reloaded(app=app.name, at=time.time()))
         return await self.list([app.name for app in apps])
 
     async def stop(self, selectors: Selectors, *, wait: bool = True, timeout: float | None = None) -> AppList:
         """Stop; returns when every process has ended. What is stopped stays known."""
-        operator = await self._operator()
-        await operator.stop(self._choose(selectors), wait=wait, timeout=timeout)
+        operator, chosen = await self._operator(), self._choose(selectors)
+        self._record_asked("stop", chosen)
+        await operator.stop(chosen, wait=wait, timeout=timeout)
         return await self.list(selectors)
 
     async def delete(self, selectors: Selectors, *, timeout: float | None = None) -> NameList:
         """Stop apps and forget them, with their balancers: the unit files go. Returns their names."""
         chosen = self._choose_whole(selectors, "delete")
         operator = await self._operator()
-        return await operator.delete(chosen, timeout=timeout)
+        deleted = await operator.delete(chosen, timeout=timeout)
+        for name in deleted:
+            self._record(Deleted(app=name, at=time.time()))
+        return deleted
 
     async def scale(self, name: str, count: int, *, wait: bool = True, timeout: float | None = None) -> AppStatus:
         """Have *count* instances: the highest numbers go, missing ones come. Waits and raises like ``start``."""
-        app = replace(self._store.get(name).require(), instances=count)
+        stored = self._store.get(name)
+        app = replace(stored.require(), instances=count)
         operator = await self._operator()
         begun = await operator.converge(app, force=True)
+        self._record(Scaled(app=name, at=time.time(), before=len(stored.numbers), count=len(begun.rendered.numbers)))
         await operator.finish([begun], wait=wait, timeout=timeout)
         return await self.get(name)
 
@@ -200,9 +215,24 @@ class Manager:
             for entry in await asyncio.to_thread(lambda: [*journal.read(query)]):
                 yield entry
 
-    def watch(self, selectors: Selectors = selector.ALL) -> Watch:
-        """What happens from now on: an asynchronous context manager that gives an iterator over events."""
-        return Watch(self._connect, self._meant(selectors))
+    def watch(self, selectors: Selectors = selector.ALL, *, since: float | None = None) -> Stream:
+        """What happens from now on: an asynchronous context manager that gives an iterator over events.
+
+        With *since* (seconds since the epoch), what the journal has from then on comes first.
+        """
+        wanted, specs = self._wanted(selectors), Specs(self._store)
+        watch = Watch(self._connect, wanted.has, brake=specs.brake)
+        return Stream(watch, wanted, specs, since=since, is_real=self._is_real)
+
+    async def events(
+        self, selectors: Selectors = selector.ALL, *, since: float | None = None, until: float | None = None
+    ) -> EventList:
+        """What happened, as the journal has it, in order of time; the journal does not know PIDs.
+
+        Raises NotPermitted if the caller may not read the journal.
+        """
+        wanted, end = self._wanted(selectors), time.time() if until is None else until
+        return await asyncio.to_thread(history.read, wanted, Specs(self._store), since=since, until=end)
 
     async def save(self, selectors: Selectors = selector.ALL) -> NameList:
         """Keep apps over a reboot: their files move, nothing restarts. Returns the names of those that moved."""
@@ -250,6 +280,17 @@ class Manager:
         gathered = await (await self._reached()).converse(describe.gather(self._store, self.scope, selectors))
         return await asyncio.to_thread(describe.complete, self._store, gathered, lines=lines)
 
+    async def why(self, selectors: Selectors = selector.ALL, *, count: int = 1, lines: int = 10) -> WhyList:
+        """How instances ended the last *count* times within a day, with so many last lines, and what comes next.
+
+        Raises NotPermitted if the caller may not read the journal.
+        """
+        from pysup import why
+
+        conversation = status.apps(self._store, self.scope, selectors, detail=True)
+        apps = await (await self._reached()).converse(conversation)
+        return await asyncio.to_thread(why.tell, self._store, apps, count=count, lines=lines)
+
     async def doctor(self) -> CheckList:
         """What is wrong with apps and units; ``pysup.host.doctor`` looks at the machine."""
         from pysup import doctor
@@ -267,7 +308,9 @@ class Manager:
 
     async def _begin(self, selectors: Selectors, *, wait: bool, timeout: float | None, restart: bool) -> AppList:
         operator = await self._operator()
-        wanted = [(self._store.get(one.app).require(), one) for one in self._choose(selectors)]
+        chosen = self._choose(selectors)
+        wanted = [(self._store.get(one.app).require(), one) for one in chosen]
+        self._record_asked("restart" if restart else "start", chosen)
         begun = [await operator.converge(app, one, restart=restart, force=True) for app, one in wanted]
         await operator.finish(begun, wait=wait, timeout=timeout)
         return await self.list(selectors)
@@ -275,7 +318,20 @@ class Manager:
     async def _move(self, selectors: Selectors, *, saved: bool) -> NameList:
         chosen = self._choose_whole(selectors, "save")
         operator = await self._operator()
-        return await operator.move([one.app for one in chosen], saved=saved)
+        moved = await operator.move([one.app for one in chosen], saved=saved)
+        for name in moved:
+            self._record((Saved if saved else Unsaved)(app=name, at=time.time()))
+        return moved
+
+    def _record_asked(self, verb: str, chosen: _Chosen) -> None:
+        for one in chosen:
+            numbers = () if one.whole else one.numbers
+            self._record(Asked(app=one.app, at=time.time(), verb=verb, instances=numbers))
+
+    def _record(self, event: OfApp) -> None:
+        """Have history know it."""
+        if self._is_real:
+            journal.send(deeds.encode(replace(event, by=local.caller()), self.scope))
 
     def _choose(self, selectors: Selectors) -> _Chosen:
         return selector.select(selectors, status.known(status.read(self._store)))
@@ -290,11 +346,9 @@ class Manager:
                 )
         return chosen
 
-    def _meant(self, selectors: Selectors) -> Callable[[InstanceName], bool]:
-        if selectors == selector.ALL:
-            return lambda _: True
-        chosen = {one.app: one for one in self._choose(selectors)}
-        return lambda name: name.app in chosen and (chosen[name.app].whole or name.number in chosen[name.app].numbers)
+    def _wanted(self, selectors: Selectors) -> history.Wanted:
+        chosen = self._choose(selectors) if selectors != selector.ALL else None
+        return history.wanted(self.scope, local.owner(self.scope), chosen)
 
     async def _reached(self) -> Bus:
         async with self._reaching:

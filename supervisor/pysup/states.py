@@ -30,6 +30,15 @@ DETAIL = (
 
 _NEVER = (2**64 - 1) / 1_000_000
 
+# What state_of reads: all that is worth keeping of a unit's 300 properties.
+READ = (
+    *("LoadState", "ActiveState", "SubState", "Result", "MainPID", "NRestarts", "StateChangeTimestamp", "InvocationID"),
+    *("StateChangeTimestampMonotonic", "ControlGroup", "Job"),
+    *("ExecMainPID", "ExecMainCode", "ExecMainStatus", "ExecMainExitTimestamp"),
+)
+
+_AT_ONCE = 50
+
 _EXITED, _KILLED, _DUMPED = 1, 2, 3  # CLD_EXITED, CLD_KILLED, CLD_DUMPED: waitid(2)
 
 
@@ -70,15 +79,22 @@ def loaded(patterns: Sequence[str], *, detail: bool = False) -> Conversation[dic
 
 
 def snapshot(patterns: Sequence[str]) -> Conversation[dict[str, dict[str, object]]]:
-    """All properties of the loaded units that match, each unit's read at one moment."""
+    """What ``state_of`` reads of the loaded units that match, each unit's at one moment."""
     (reply,) = yield [systemd1.list_units(patterns)]
     rows = cast("list[Sequence[object]]", check_reply(reply)[0])
-    replies = (yield [systemd1.get_all(str(row[6])) for row in rows]) if rows else []
-    return {
-        str(row[0]): cast("dict[str, object]", reply[0])
-        for row, reply in zip(rows, replies, strict=True)
-        if not isinstance(reply, PysupError)
-    }
+    found: dict[str, dict[str, object]] = {}
+    for start in range(0, len(rows), _AT_ONCE):  # a reply has 300 properties: a thousand of them are 100 MB
+        some = rows[start : start + _AT_ONCE]
+        replies = yield [systemd1.get_all(str(row[6])) for row in some]
+        for row, reply in zip(some, replies, strict=True):
+            if not isinstance(reply, PysupError):
+                found[str(row[0])] = kept(cast("dict[str, object]", reply[0]))
+    return found
+
+
+def kept(values: Mapping[str, object]) -> dict[str, object]:
+    """Those of a unit's properties that ``state_of`` reads."""
+    return {name: values[name] for name in READ if name in values}
 
 
 class Times(NamedTuple):

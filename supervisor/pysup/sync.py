@@ -7,6 +7,7 @@ asynchronous Manager on a loop of its own.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pysup.manager import Manager as AsyncManager
     from pysup.reload import ReloadOptions
     from pysup.transient import RunOptions, RunResult
+    from pysup.why import Why
 
 Selectors = str | Sequence[str]
 T = TypeVar("T")
@@ -41,6 +43,8 @@ NameList = list[str]
 InstanceList = list[InstanceName]
 DescriptionList = list["Description"]
 CheckList = list["Check"]
+EventList = list["Event"]
+WhyList = list["Why"]
 
 
 class Manager:
@@ -137,14 +141,27 @@ class Manager:
         return journal.follow(query) if follow else journal.read(query)
 
     @contextlib.contextmanager
-    def watch(self, selectors: Selectors = selector.ALL) -> Iterator[Iterator[Event]]:
+    def watch(self, selectors: Selectors = selector.ALL, *, since: float | None = None) -> Iterator[Iterator[Event]]:
         """What happens from now on: a context manager that gives an iterator over events."""
-        watch = self._started().watch(selectors)
+        watch = self._started().watch(selectors, since=since)
         events: AsyncIterator[Event] = self._run(lambda _: watch.__aenter__())
         try:
             yield self._each(events)
         finally:
             self._run(lambda _: watch.__aexit__(None, None, None))
+
+    def events(
+        self, selectors: Selectors = selector.ALL, *, since: float | None = None, until: float | None = None
+    ) -> EventList:
+        """What happened, as the journal has it."""
+        from pysup import history
+        from pysup.brakes import Specs
+
+        chosen = (
+            None if selectors == selector.ALL else selector.select(selectors, status.known(status.read(self._store)))
+        )
+        wanted = history.wanted(self.scope, local.owner(self.scope), chosen)
+        return history.read(wanted, Specs(self._store), since=since, until=time.time() if until is None else until)
 
     def save(self, selectors: Selectors = selector.ALL) -> NameList:
         """Keep apps over a reboot."""
@@ -173,6 +190,13 @@ class Manager:
         gathered = self._ask(describe.gather(self._store, self.scope, selectors))
         return describe.complete(self._store, gathered, lines=lines)
 
+    def why(self, selectors: Selectors = selector.ALL, *, count: int = 1, lines: int = 10) -> WhyList:
+        """How instances ended last, and what comes next."""
+        from pysup import why
+
+        apps = self._ask(status.apps(self._store, self.scope, selectors, detail=True))
+        return why.tell(self._store, apps, count=count, lines=lines)
+
     def doctor(self) -> CheckList:
         """What is wrong with apps and units."""
         from pysup import doctor
@@ -196,7 +220,8 @@ class Manager:
 
     def _start_now(self, app: App, *, force: bool) -> AppStatus | None:
         """Start an app over the blocking connection, which is enough when nobody waits for it; None if it is not."""
-        from pysup import converge, preflight
+        from pysup import converge, deeds, journal, preflight
+        from pysup.events import Asked
 
         ground.require_rights(self.scope)
         preflight.check(app, self.scope)
@@ -204,6 +229,8 @@ class Manager:
         workshop = converge.Workshop(self.scope, self._store)
         if not self._ask(converge.start_now(self._store, workshop, app, force=force)):
             return None
+        asked = Asked(app=app.name, at=time.time(), by=local.caller(), verb="start")
+        journal.send(deeds.encode(asked, self.scope))
         return replace(status.assemble(self._store.get(app.name), {}, self.scope), notes=notes)
 
     def _run(self, call: Callable[[AsyncManager], Awaitable[T]]) -> T:

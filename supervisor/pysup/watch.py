@@ -1,11 +1,11 @@
-"""The stream of what happens to instances; it survives the bus and says where it had a gap."""
+"""What happens to instances, over D-Bus; it survives the bus and says where it had a gap."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self, cast
 
@@ -14,7 +14,7 @@ from pysup.bus import systemd1
 from pysup.bus.call import Signal
 from pysup.bus.connection import Bus
 from pysup.errors import BusError, EnvironmentProblem, PysupError
-from pysup.events import Event, Failed, Lost, Stopped
+from pysup.events import NO_BRAKE, Brake, Event, Failed, Lost, Stopped
 from pysup.names import InstanceName
 from pysup.states import UnitState
 from pysup.unit import ActiveState
@@ -27,7 +27,9 @@ Connect = Callable[[], contextlib.AbstractAsyncContextManager[Bus]]
 
 _OURS = systemd1.unit_path(names.PREFIX)
 _ENDED = (ActiveState.INACTIVE, ActiveState.FAILED)
+_MOVING = (ActiveState.ACTIVATING, ActiveState.DEACTIVATING)
 _ORDER = "StateChangeTimestampMonotonic"
+_WORDS = 0.002  # seconds after a change within which systemd has written what it says of it
 
 
 class Watch:
@@ -35,16 +37,28 @@ class Watch:
 
     Whatever happens after the block is entered is reported. When the reader is slower than events come, or the bus goes
     away, ``Lost`` says so, and the restarts in between follow from systemd's own counters.
+    ``known_until`` says, by unit, up to when events are taken as known: what came later is reported.
     """
 
-    def __init__(self, connect: Connect, wanted: Callable[[InstanceName], bool], *, buffer: int = BUFFER) -> None:
+    def __init__(
+        self,
+        connect: Connect,
+        wanted: Callable[[InstanceName], bool],
+        *,
+        brake: Callable[[str], Brake] = lambda _: NO_BRAKE,
+        buffer: int = BUFFER,
+    ) -> None:
+        self.began = 0.0
+        self.known_until: dict[str, float] = {}
         self._connect = connect
         self._wanted = wanted
+        self._brake = brake
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._buffer = buffer
         self._values: dict[str, dict[str, object]] = {}
         self._known: dict[str, UnitState] = {}
         self._ends: dict[str, Event] = {}
+        self._removed: set[str] = set()
         self._confirming: set[asyncio.Task[None]] = set()
         self._bus: Bus | None = None
         self._gap = ""
@@ -75,6 +89,23 @@ class Watch:
         if self._gap and self._events.empty():
             self._stale.set()
         return event
+
+    def tell(self, event: Event) -> None:
+        """Have the reader given an event from elsewhere."""
+        self._events.put_nowait(event)
+
+    def precede(self, events: Iterable[Event]) -> None:
+        """Have the reader given these before all that waits for it."""
+        waiting = [self._events.get_nowait() for _ in range(self._events.qsize())]
+        for event in (*events, *waiting):
+            self._events.put_nowait(event)
+
+    def processes(self) -> Iterator[tuple[InstanceName, UnitState]]:
+        """The instances that are wanted and have a main process, as they are known to be."""
+        for unit, state in self._known.items():
+            name = names.parse_instance(unit)
+            if name and state.pid and self._wanted(name):
+                yield name, state
 
     async def _end(self) -> None:
         for task in (*self._confirming, *([self._task] if self._task else [])):
@@ -116,8 +147,9 @@ class Watch:
         self._stale.clear()
         with contextlib.suppress(BusError):  # AlreadySubscribed, after a daemon-reexec
             await bus.call(systemd1.subscribe())
-        found = await bus.converse(states.snapshot(PATTERNS))
         first = self._attached is not None and not self._attached.done()
+        self.began = time.time() if first else self.began
+        found = await bus.converse(states.snapshot(PATTERNS))
         if self._gap:
             gap, self._gap = self._gap, ""
             self._events.put_nowait(Lost(at=time.time(), reason=gap))
@@ -126,13 +158,16 @@ class Watch:
         for unit in self._known.keys() - found.keys():
             self._forget(unit)
         if first and self._attached:
+            self.known_until = {unit: _known_until(state) for unit, state in self._known.items()}
             self._attached.set_result(None)
 
     def _receive(self, signal: Signal) -> None:
         if signal.member == "PropertiesChanged" and signal.path.startswith(_OURS):
             self._changed(systemd1.unit_name(signal.path), signal)
-        elif signal.member == "UnitRemoved" and not self._gap:
-            self._forget(str(signal.args[0]))
+        elif signal.member == "UnitRemoved" and not self._gap and str(signal.args[0]) in self._known:
+            self._removed.add(str(signal.args[0]))
+            if len(self._removed) == 1:
+                self._confirm(self._forget_removed(), "removed units")
         elif signal.member == "NameOwnerChanged" and signal.args[2]:
             self._gap = self._gap or "systemd was executed anew"
             self._stale.set()
@@ -146,9 +181,11 @@ class Watch:
             return
         # The service's own properties come first and the unit's next, so the second completes the picture.
         if interface == systemd1.UNIT:
-            self._update(unit, {**self._values.get(unit, {}), **values})
+            # Before all units are known, nobody can tell what is new.
+            is_known = self._attached is None or self._attached.done()
+            self._update(unit, {**self._values.get(unit, {}), **states.kept(values)}, silent=not is_known)
         elif interface == systemd1.SERVICE:
-            self._values[unit] = {**self._values.get(unit, {}), **values}
+            self._values[unit] = {**self._values.get(unit, {}), **states.kept(values)}
 
     def _update(self, unit: str, values: dict[str, object], *, silent: bool = False) -> None:
         """Take in the newest values, unless newer ones have come by another way."""
@@ -159,13 +196,13 @@ class Watch:
         self._values[unit], self._known[unit] = values, states.state_of(unit, values)
         if not silent and self._wanted(name):
             self._settle_end(unit, before, self._known[unit])
-            for event in track.happened(name, before, self._known[unit], time.time()):
+            for event in track.happened(name, before, self._known[unit], time.time(), self._brake(name.app)):
                 if isinstance(event, (Failed, Stopped)):
                     self._ends[unit] = event
                 else:
                     self._events.put_nowait(event)
             if unit in self._ends and not self._known[unit].job:
-                self._confirm_end(unit)
+                self._confirm(self._tell_end_if_it_stays(unit), f"end of {unit}")
 
     def _settle_end(self, unit: str, before: UnitState, now: UnitState) -> None:
         """What became of an end that was seen, and not yet told, now that the unit has gone on."""
@@ -174,10 +211,33 @@ class Watch:
             if not track.goes_on(before, now):
                 self._events.put_nowait(end)
 
-    def _confirm_end(self, unit: str) -> None:
-        task = asyncio.create_task(self._tell_end_if_it_stays(unit), name=f"pysup watch: end of {unit}")
+    def _confirm(self, question: Coroutine[None, None, None], about: str) -> None:
+        task = asyncio.create_task(question, name=f"pysup watch: {about}")
         self._confirming.add(task)
         task.add_done_callback(self._confirming.discard)
+
+    async def _forget_removed(self) -> None:
+        """Ask which units are gone: a daemon-reload removes all, and has them again."""
+        while self._removed and self._bus:
+            asked = frozenset(self._removed)
+            try:
+                (rows,) = await self._bus.call(systemd1.list_units(PATTERNS))
+                left = {str(row[0]) for row in cast("list[Sequence[object]]", rows)}
+                self._removed -= asked
+                for unit in asked - left:
+                    self._forget(unit)
+                await self._look_again([unit for unit in asked & left if unit in self._known])
+            except PysupError:
+                self._removed.clear()  # the bus went away: who comes back looks what there is
+
+    async def _look_again(self, units: Sequence[str]) -> None:
+        """Ask for the states of units that were loaded anew, if what they were about to do would go untold."""
+        for unit in units:
+            if self._known[unit].active_state in _MOVING and self._bus:
+                (values,) = await self._bus.call(systemd1.get_all(systemd1.unit_path(unit)))
+                self._update(unit, states.kept(cast("dict[str, object]", values)))
+            elif unit in self._ends:
+                await self._tell_end_if_it_stays(unit)
 
     async def _tell_end_if_it_stays(self, unit: str) -> None:
         """Ask systemd once more: it passes through failed and inactive on its way to a restart."""
@@ -197,6 +257,11 @@ class Watch:
         elif name and before and self._wanted(name):
             for event in track.gone(name, before, time.time()):
                 self._events.put_nowait(event)
+
+
+def _known_until(state: UnitState) -> float:
+    """When systemd last changed anything about a unit; it writes its words about that a little later."""
+    return max(state.since or 0.0, (state.last_exit.at or 0.0) if state.last_exit else 0.0) + _WORDS
 
 
 def _stamp(values: dict[str, object]) -> int:

@@ -42,6 +42,8 @@ ROWS = (
     Row("run", "run:run", "Run a command once, as a job of systemd's.", LIFE),
     Row("list", "listing:list_apps", "Show every instance: state, pid, uptime, CPU, memory.", LOOK),
     Row("logs", "logs:logs", "Show what apps write, and follow it.", LOOK),
+    Row("events", "events:events", "Tell what happens to apps, and what happened.", LOOK),
+    Row("why", "why:why", "Tell why an app ended, and what to try.", LOOK),
     Row("describe", "describe:describe", "Show all about an app, and why it failed.", LOOK),
     Row("env", "env:env", "Show the environment of an instance.", LOOK),
     Row("pid", "pid:pid", "Print process ids.", LOOK),

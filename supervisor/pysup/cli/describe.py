@@ -11,7 +11,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from pysup import companions
+from pysup import companions, cores, explain
 from pysup.app import PER_CORE, App, KillMode, ReadyWhen
 from pysup.cli import instances, output
 from pysup.cli.options import Json, Scopes, Targets, manager
@@ -70,8 +70,8 @@ def _show(found: Description, *, show_env: bool) -> None:
     if app.problem:
         output.echo(f"  {output.paint(app.problem, output.RED)}")
     if app.spec:
-        _rows(_of_app(found, app.spec, show_env=show_env))
-    _rows(_of_files(found))
+        print_rows(_of_app(found, app.spec, show_env=show_env))
+    print_rows(_of_files(found))
     now = time.time()
     for one in found.instances:
         output.echo()
@@ -81,13 +81,19 @@ def _show(found: Description, *, show_env: bool) -> None:
 def _show_instance(found: InstanceDescription, now: float, *, whole: bool) -> None:
     one = found.instance
     state = output.paint(one.state, _COLOURS.get(one.state, output.YELLOW))
-    since = f" since {_moment(one.since, now)}" if one.since else ""
+    since = f" since {moment(one.since, now)}" if one.since else ""
     output.echo(f"{output.paint(str(one.name), output.BOLD)}: {state}{since}")
-    _rows(_of_instance(found, now))
+    print_rows(_of_instance(found, now))
     if found.why:
-        _rows([Row("why", found.why.what, output.RED), Row("try", found.why.remedy)])
+        print_rows([Row("why", found.why.what, output.RED), Row("try", found.why.remedy)])
     elif one.restarts:
-        _rows([Row("note", f"it ended {one.restarts} times since it was started by hand; pysup logs {one.name}")])
+        print_rows([Row("note", f"it ended {one.restarts} times since it was started by hand; pysup logs {one.name}")])
+    if found.core:
+        print_rows([Row("core dump", f"{output.plain(found.core.file) or 'not kept'}  ({found.core.command})")])
+    elif one.last_exit and explain.is_fault(one.last_exit) and not cores.is_kept():
+        print_rows([Row("core dump", f"none. {cores.HOW_TO}")])
+    for line in found.core.stack if found.core else ():
+        output.echo(f"    {output.plain(line)}")
     if whole and found.log:
         output.echo("  last lines")
         for line in found.log:
@@ -193,7 +199,7 @@ def _of_instance(found: InstanceDescription, now: float) -> Iterator[Row]:
     yield Row("pinned to CPU", ", ".join(map(str, one.cpus)))
     yield Row("restarts", str(one.restarts))
     if found.restarted:
-        yield Row("restarted", f"because {output.plain(found.restarted.reason)}, {_moment(found.restarted.at, now)}")
+        yield Row("restarted", f"because {output.plain(found.restarted.reason)}, {moment(found.restarted.at, now)}")
     yield Row("last exit", _exit(one.last_exit, now) if one.last_exit else "")
     if one.pid:
         yield Row("memory", _against(one.usage.memory, limits.memory_max, instances.size))
@@ -220,10 +226,11 @@ def _against(used: int | None, limit: int | None, shown: Callable[[int], str]) -
 
 
 def _exit(end: Exit, now: float) -> str:
-    return exit_words(end) + (f", {_moment(end.at, now)}" if end.at else "")
+    return exit_words(end) + (f", {moment(end.at, now)}" if end.at else "")
 
 
-def _moment(at: float, now: float) -> str:
+def moment(at: float, now: float) -> str:
+    """When, and how long ago."""
     return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(at))} ({instances.duration(max(0.0, now - at))} ago)"
 
 
@@ -282,7 +289,8 @@ def _places(app: App) -> str:
     return f"stdout to {app.log.output}, stderr to {app.log.error}"
 
 
-def _rows(rows: Iterable[Row]) -> None:
+def print_rows(rows: Iterable[Row]) -> None:
+    """Print those that have a value."""
     for row in rows:
         if row.value:
             output.echo(f"  {output.paint(f'{row.title:13}', output.DIM)} {output.paint(row.value, row.colour)}")
@@ -344,5 +352,6 @@ def _instance_object(found: InstanceDescription) -> dict[str, object]:
         "invocation_id": one.invocation_id or None,
         "why": found.why.what if found.why else None,
         "remedy": found.why.remedy or None if found.why else None,
+        "core": asdict(found.core) if found.core else None,
         "log": list(found.log),
     }

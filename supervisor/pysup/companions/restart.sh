@@ -7,10 +7,16 @@ shift 5
 
 show() { systemctl "$manager" show --property="$1" --value "$2"; }
 
-say() { # UNIT PRIORITY TEXT
+say() { # UNIT PRIORITY TEXT [MORE FIELDS]
     [ "$manager" = --user ] && field=USER_UNIT || field=UNIT
-    printf '%s=%s\nPRIORITY=%s\nSYSLOG_IDENTIFIER=pysup-%s\nMESSAGE=%s: %s\n' "$field" "$1" "$2" "$app" "$1" "$3" |
+    printf '%s=%s\nPRIORITY=%s\nSYSLOG_IDENTIFIER=pysup-%s\nMESSAGE=%s: %s\n%s' "$field" "$1" "$2" "$app" "$1" "$3" "$4" |
         logger --journald || printf '%s: %s\n' "$1" "$3"
+}
+
+asked() { # UNIT: fields by which "pysup events" knows it, see deeds.py
+    number=${1##*@}
+    printf '%s=%s\n' MESSAGE_ID c0d7b1f2a3e84d5f9a6be1c47d20f853 PYSUP_EVENT asked PYSUP_SCOPE "${manager#--}" \
+        PYSUP_APP "$app" PYSUP_VERB restart PYSUP_INSTANCES "${number%.service}" PYSUP_WHY "$reason" PYSUP_BY ''
 }
 
 case $manager in --user) locks=${XDG_RUNTIME_DIR:?}/pysup ;; *) locks=/run/pysup ;; esac
@@ -20,10 +26,11 @@ for unit; do
     state=$(show ActiveState "$unit")
     [ "$state" != deactivating ] || continue
     [ "$state" != inactive ] || [ "$idle" = inactive ] || continue
-    say "$unit" 5 "restarting, because $reason"
+    say "$unit" 5 "restarting, because $reason" "$(asked "$unit")
+"
     systemctl "$manager" reset-failed "$unit" 2>/dev/null
     systemctl "$manager" restart "$unit" && sleep "$pause" &&
         [ "$(show ActiveState "$unit")$(show NRestarts "$unit")" = active0 ] && continue
-    say "$unit" 3 "it did not come up again; what comes after it was left as it is"
+    say "$unit" 3 "it did not come up again; what comes after it was left as it is" ''
     exit 1
 done

@@ -41,6 +41,14 @@ class InForce(NamedTuple):
     cpus: str = ""
 
 
+class Strained(NamedTuple):
+    """The memory of a run: the most that it used, in bytes; its limit; how often the kernel killed for want of it."""
+
+    peak: int | None = None
+    limit: int | None = None
+    kills: int = 0
+
+
 class Cgroups(NamedTuple):
     """The trees that are mounted. ``mounts`` has, by controller, the directory and what of the tree it shows."""
 
@@ -84,6 +92,39 @@ class Cgroups(NamedTuple):
         """The limits that hold; those of slices above are not in it."""
         read = self._read_v2 if self.hierarchy is Hierarchy.V2 else self._read_v1
         return read(control_group)
+
+    def hits(self, control_group: str) -> dict[str, int]:
+        """How often a unit has come to its limits since its start, for those that the kernel counts.
+
+        Keys: ``memory-high``, ``memory-max``, ``cpu``, ``tasks``.
+        """
+        is_v2 = self.hierarchy is Hierarchy.V2
+        found: dict[str, int] = {}
+        rows = (
+            ("memory-high", UNIFIED, "memory.events", "high"),
+            ("memory-max", UNIFIED, "memory.events", "max"),
+            ("cpu", UNIFIED if is_v2 else "cpu", "cpu.stat", "nr_throttled"),
+            ("tasks", UNIFIED if is_v2 else "pids", "pids.events", "max"),
+        )
+        for name, controller, file, key in rows:
+            for line in self._text(controller, control_group, file).splitlines():
+                counter, _, count = line.partition(" ")
+                if counter == key and count.isdecimal():
+                    found[name] = int(count)
+        failures = None if is_v2 else self._number("memory", "", "memory.failcnt", control_group)
+        return found if failures is None else {**found, "memory-max": failures}
+
+    def strained(self, control_group: str) -> Strained:
+        """How a unit has fared with its memory since its start; ``peak`` is None where the kernel does not keep it."""
+        is_v2 = self.hierarchy is Hierarchy.V2
+        tree, file = (UNIFIED, "memory.events") if is_v2 else ("memory", "memory.oom_control")
+        counts = dict(line.split(" ", 1) for line in self._text(tree, control_group, file).splitlines() if " " in line)
+        kills = counts.get("oom_kill", "0")
+        return Strained(
+            peak=self._number("memory", "memory.peak", "memory.max_usage_in_bytes", control_group),
+            limit=self.limits(control_group).memory_max,
+            kills=int(kills) if kills.isdecimal() else 0,
+        )
 
     def pids(self, control_group: str) -> tuple[int, ...]:
         """The processes of a unit, without those of control groups that it made below itself."""

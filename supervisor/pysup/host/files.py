@@ -34,3 +34,11 @@ def number(path: str) -> int | None:
         return int(text) if text else None
     except ValueError:
         return None
+
+
+def changed(path: str) -> int:
+    """When the file changed last, in nanoseconds since the epoch; 0 if it is not there."""
+    try:
+        return os.stat(path).st_mtime_ns  # noqa: PTH116 (as above: it is asked often)
+    except OSError:
+        return 0

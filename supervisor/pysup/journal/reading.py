@@ -69,7 +69,7 @@ def select(records: Iterable[Record], selector: Selector) -> Iterator[Line]:
 
 def open_forward(query: Query) -> Reader:
     """A reader to go forward with."""
-    return _open(groups(query) if len(query.sources) <= EXACT_MAX else coarse(query))
+    return open_records(groups(query) if len(query.sources) <= EXACT_MAX else coarse(query))
 
 
 def open_backward(query: Query) -> Reader:
@@ -78,10 +78,10 @@ def open_backward(query: Query) -> Reader:
     If all that matches is wanted, exact matches find them at once, however many they are and however big the journal.
     """
     is_exact = len(query.sources) <= EXACT_MAX or not is_filtered(query)
-    return _open(groups(query) if is_exact else coarse(query))
+    return open_records(groups(query) if is_exact else coarse(query))
 
 
-def _open(matches: Sequence[Group]) -> Reader:
+def open_records(matches: Sequence[Group]) -> Reader:
     """The fast reader if it is installed, unless ``PYSUP_JOURNAL`` says which."""
     wanted = os.environ.get("PYSUP_JOURNAL", "")
     if wanted not in ("", "native", "journalctl"):

@@ -30,6 +30,33 @@ FIELDS = (
     "USER_INVOCATION_ID",
     "_STREAM_ID",
     "_LINE_BREAK",
+    "_SOURCE_REALTIME_TIMESTAMP",
+    # what systemd says with its words about units, for events
+    "COMMAND",
+    "EXIT_CODE",
+    "EXIT_STATUS",
+    "N_RESTARTS",
+    "UNIT_RESULT",
+    # what systemd-coredump says
+    "COREDUMP_UNIT",
+    "COREDUMP_USER_UNIT",
+    "COREDUMP_PID",
+    "COREDUMP_EXE",
+    "COREDUMP_SIGNAL",
+    "COREDUMP_SIGNAL_NAME",
+    "COREDUMP_FILENAME",
+    # what pysup says of what it does
+    "PYSUP_EVENT",
+    "PYSUP_SCOPE",
+    "PYSUP_APP",
+    "PYSUP_INSTANCES",
+    "PYSUP_BY",
+    "PYSUP_VERB",
+    "PYSUP_WHY",
+    "PYSUP_BEFORE",
+    "PYSUP_COUNT",
+    "PYSUP_HOOK",
+    "PYSUP_PROBLEM",
 )
 
 
