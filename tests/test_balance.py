@@ -159,6 +159,9 @@ def test_a_balancer_is_read_back_from_its_unit(program: Program) -> None:
         ("program", "caddy"),
         ("timeout", 0),
         ("argv", ("haproxy",)),
+        ("argv", ()),
+        ("modules", ("/a; evil",)),
+        ("binds", ("/a b",)),
     ],
 )
 def test_what_could_be_more_than_a_value_is_refused(field: str, value: object) -> None:
@@ -166,6 +169,12 @@ def test_what_could_be_more_than_a_value_is_refused(field: str, value: object) -
     usual = {"app": "web", "program": "haproxy", "argv": ("/usr/sbin/haproxy",)}
     with pytest.raises(SpecError):
         Balance(**{**usual, field: value})  # type: ignore[arg-type]
+
+
+def test_a_path_that_could_be_more_than_one_word_is_refused() -> None:
+    """Of a socket that the app listens on."""
+    with pytest.raises(SpecError, match="address"):
+        configuration(balancer(Program.HAPROXY), apps.app(listen=(Listen(address="/run/a b", name="a"),)), [0])
 
 
 def test_nginx_asks_nobody_for_health_and_listens_on_no_file() -> None:

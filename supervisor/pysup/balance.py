@@ -14,6 +14,7 @@ from pysup.listen import Listen
 HTTP_TIMEOUT, TCP_TIMEOUT = 60.0, 3600.0
 
 _PATH = re.compile(r"/[A-Za-z0-9._~/?&=%:@+,-]*")
+_FILE = re.compile(r"/[A-Za-z0-9_./@+-]+")
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}|[0-9A-Fa-f:.]{2,45}")
 
 
@@ -67,8 +68,10 @@ class Balance:
         object.__setattr__(self, "mode", check.choice(Mode, self.mode, "balance.mode"))
         check.app_name(self.app, "balance.app")
         check.account(self.account, "balance.account")
-        for path in (*self.argv[:1], *self.modules):
-            check.path(path, "balance.program")
+        check.path(self.argv[0] if self.argv else "", "balance.argv")
+        for path in (*self.modules, *(bind for bind in self.binds if bind.startswith("/"))):
+            if not _FILE.fullmatch(path):
+                raise SpecError(f"balance has the path {path!r}", hint="It must be absolute, and without blanks.")
         if self.timeout is not None:
             check.positive(self.timeout, "balance.timeout")
         if not _HOST.fullmatch(self.host):

@@ -30,11 +30,7 @@ def configuration(balancer: App, app: App, numbers: Collection[int], *, room: in
 
 def before(store: Store, app: str) -> list[Stored]:
     """The apps that are balancers of this one."""
-    directories = (store.runtime, store.saved)
-    likely = [
-        name for name in store.names() if any((place / names.balancer_file(name)).exists() for place in directories)
-    ]
-    found = (store.find(name) for name in likely)
+    found = map(store.find, store.balancers())
     return [one for one in found if one and one.app and one.app.balance and one.app.balance.app == app]
 
 

@@ -62,8 +62,10 @@ class Front:
         if not served or any(app.port is None for app in served.values()):
             return  # who shares a socket takes its own leave
         for one in self._balancers():
-            places = (balancers.addresses(one.balance, app, [number]) for number, app in sorted(served.items()))
-            await one.tell({number: address for place in places for number, address in place.items()}, patience)
+            places: dict[int, str] = {}
+            for number, app in sorted(served.items()):
+                places |= balancers.addresses(one.balance, app, [number])
+            await one.tell(places, patience)
 
     async def follow(self) -> None:
         """Have all instances served that the app has now."""
@@ -107,7 +109,7 @@ class _Balancer:
 
     async def tell(self, places: Mapping[int, str], patience: float) -> None:
         """Have the instances at these addresses served, by their numbers, and no others."""
-        changed = await asyncio.to_thread(self._write, places)
+        text, before = await asyncio.to_thread(self._write, places)
         unit = names.instance_unit(self.app.name, 0)
         found = (await self.front.bus.converse(states.loaded([unit]))).get(unit)
         if found is None or found.active_state is not ActiveState.ACTIVE:
@@ -115,10 +117,11 @@ class _Balancer:
         behind = self.front.store.get(self.balance.app).require()
         if self._is_told_by_api and behind.port is not None:
             await self._set_states(places, patience)
-        elif changed:
+        elif before is not None:
             workers = processes.children(await self._server() if self.balance.include else found.pid)
             await reload(self.front.bus, self.app.name)
-            await _ended(workers, patience)
+            if balancers.servers(before) - balancers.servers(text):  # somebody shall have nothing left to do
+                await _ended(workers, patience)
 
     @property
     def _is_told_by_api(self) -> bool:
@@ -130,8 +133,11 @@ class _Balancer:
         found = (await self.front.bus.converse(states.loaded([unit]))).get(unit)
         return found.pid if found else 0
 
-    def _write(self, places: Mapping[int, str]) -> bool:
-        """Write the configuration; whether it was another. HAProxy's has all instances: its API tells who is served."""
+    def _write(self, places: Mapping[int, str]) -> tuple[str, str | None]:
+        """Write the configuration: its text, and the other one that it was, if it was.
+
+        That of a HAProxy has all instances: its API tells it who is served.
+        """
         store, balance = self.front.store, self.balance
         with store.lock(self.app.name):
             if not self._is_told_by_api:
@@ -139,7 +145,7 @@ class _Balancer:
             else:
                 behind = store.get(balance.app)
                 text = configuration(self.app, behind.require(), behind.numbers, room=max(places) + 1)
-            return store.replace(self.app.name, names.balancer_file(self.app.name), File(text))
+            return text, store.replace(self.app.name, names.balancer_file(self.app.name), File(text))
 
     async def _set_states(self, places: Mapping[int, str], patience: float) -> None:
         """Have HAProxy's servers do what they shall, by its runtime API; reloads it if it has too few of them."""
@@ -152,8 +158,9 @@ class _Balancer:
                 await reload(self.front.bus, self.app.name)
                 there = await _grown(socket, backend, wanted)
             for name in wanted:
-                if there[name].address != wanted[name]:
-                    await haproxy.move(socket, backend, name, wanted[name])
+                port = int(wanted[name].rpartition(":")[2])
+                if there[name].port != port:
+                    await haproxy.move(socket, backend, name, there[name].host, port)
                 if not there[name].serves:
                     await haproxy.change(socket, backend, name, "ready")
             leaving = [name for name, state in there.items() if state.serves and name not in wanted]
@@ -232,13 +239,20 @@ async def _ended(pids: Iterable[int], patience: float) -> None:
 
 async def _connects(address: str, patience: float) -> bool:
     """Whether somebody listens there before *patience* seconds are over."""
-    host, _, port = address.rpartition(":")
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(patience):
             while True:
                 with contextlib.suppress(OSError):
-                    _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-                    writer.close()
+                    await _open(address)
                     return True
                 await asyncio.sleep(_PAUSE)
     return False
+
+
+async def _open(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    if address.startswith("/"):
+        _, writer = await asyncio.open_unix_connection(address)
+    else:
+        _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    writer.close()

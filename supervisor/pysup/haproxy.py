@@ -22,7 +22,8 @@ ANSWERING = 5.0
 class ServerState(NamedTuple):
     """A server: the address that it stands for, and whether it gets something to do (if its checks say that it can)."""
 
-    address: str
+    host: str
+    port: int
     serves: bool
 
 
@@ -32,7 +33,7 @@ async def servers(socket: Path, backend: str) -> dict[str, ServerState]:
     titles = rows[0].removeprefix("# ").split()
     found = (dict(zip(titles, row.split(), strict=False)) for row in rows[1:] if row)
     return {
-        one["srv_name"]: ServerState(f"{one['srv_addr']}:{one['srv_port']}", not int(one["srv_admin_state"]) & _AWAY)
+        one["srv_name"]: ServerState(one["srv_addr"], int(one["srv_port"]), not int(one["srv_admin_state"]) & _AWAY)
         for one in found
     }
 
@@ -51,10 +52,9 @@ async def change(socket: Path, backend: str, server: str, state: str) -> None:
         raise JobFailed(f"HAProxy does not set {backend}/{server} to {state}: {said.strip()}")
 
 
-async def move(socket: Path, backend: str, server: str, address: str) -> None:
-    """Have a server stand for another address."""
-    host, _, port = address.rpartition(":")
-    await _ask(socket, f"set server {backend}/{server} addr {host.strip('[]')} port {port}")
+async def move(socket: Path, backend: str, server: str, host: str, port: int) -> None:
+    """Have a server stand for another port, on the host that it is on."""
+    await _ask(socket, f"set server {backend}/{server} addr {host} port {port}")
 
 
 async def _ask(socket: Path, command: str) -> str:

@@ -10,6 +10,7 @@ ROOT_SLICE = "pysup.slice"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 _INSTANCE = re.compile(rf"{PREFIX}({NAME.pattern})@(\d+)\.service")
+_BALANCER = re.compile(rf"{PREFIX}({NAME.pattern})\.conf")
 _TEMPLATE = re.compile(rf"{PREFIX}({NAME.pattern})@\.service")
 
 
@@ -131,6 +132,12 @@ def environment_file(app: str) -> str:
 def balancer_file(app: str) -> str:
     """The configuration of an app that is a balancer, beside its units."""
     return f"{PREFIX}{app}.conf"
+
+
+def parse_balancer_file(file: str) -> str | None:
+    """The app whose configuration as a balancer a file name is, or None."""
+    found = _BALANCER.fullmatch(file)
+    return found[1] if found else None
 
 
 def runtime_directory(app: str, instance: str) -> str:

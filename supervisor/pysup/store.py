@@ -173,14 +173,20 @@ class Store:
             for path in (*(names.spare_file(name, suffix) for suffix in _BESIDE), names.spare_unit(name)):
                 (self.runtime / path).unlink(missing_ok=True)
 
-    def replace(self, name: str, path: str, file: File) -> bool:
-        """Change one file of an app; whether it was another. The lock must be held."""
+    def balancers(self) -> list[str]:
+        """The apps that are balancers, in order of their names."""
+        entries = (entry for directory in (self.runtime, self.saved) for entry in disk.entries(directory))
+        return sorted({app for app in map(names.parse_balancer_file, entries) if app})
+
+    def replace(self, name: str, path: str, file: File) -> str | None:
+        """Change one file of an app; the text of the other that it was, if it was. The lock must be held."""
         directory = self.get(name).directory
-        if _current(directory, name, path) == file.text:
-            return False
+        before = _current(directory, name, path)
+        if before == file.text:
+            return None
         with disk.writing(directory):
             disk.replace(directory, path, file)
-        return True
+        return before or ""
 
     def files(self, name: str) -> list[Path]:
         """The files of the app, and drop-ins that others made for it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 
 from pysup.app import App
@@ -16,6 +17,7 @@ MARK = "# Made by pysup"
 Lines = Iterator[tuple[str, str]]
 
 _ROOM = 8
+_PLAIN = re.compile(r"[A-Za-z0-9_.:/\[\]@+-]+")
 
 # Each ends when it has finished what it has; asked by its own name, for a balancer may become another program's.
 _END = (
@@ -105,9 +107,18 @@ def slots(balance: Balance, app: App, count: int) -> dict[int, str]:
 def config(balancer: App, places: Mapping[int, str], served: Collection[int]) -> str:
     """The configuration: *places* are the addresses by instance, *served* those that get something to do now."""
     assert balancer.balance  # noqa: S101 (whoever asks has looked)
+    for address in (*places.values(), *(one.address for one in balancer.listen)):
+        if not _PLAIN.fullmatch(address):
+            raise SpecError(f"a balancer cannot write down the address {address!r}", hint="Take a path without blanks.")
     text = _CONFIG[balancer.balance.program](balancer, balancer.balance, places, served)
     is_part = balancer.balance.include
     return f"{MARK}: {balancer.name}, the balancer of {balancer.balance.app}\n{text}" if is_part else text
+
+
+def servers(text: str) -> set[str]:
+    """The lines of a configuration that stand for instances which are served."""
+    lines = map(str.strip, text.splitlines())
+    return {line for line in lines if line.startswith("server ") and not line.endswith((" disabled", "{"))}
 
 
 def reachable(address: str) -> str:
