@@ -7,12 +7,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from pysup.app import PER_CORE, App, KillMode, Limits, Log, Placement, Ready, ReadyWhen, Restart
+from pysup.app import PER_CORE, App, KillMode, Limits, Log, Placement, Restart
+from pysup.health import Ready, ReadyWhen, Watchdog, WatchdogWhen
 from pysup.render import Machine
 from pysup.triggers import Schedule, Watched
 from pysup.unit import Scope
 
-MACHINE = Machine(scope=Scope.SYSTEM, cpus=(0, 1, 4, 5), cores=(0, 4), curl="/usr/bin/curl")
+MACHINE = Machine(scope=Scope.SYSTEM, cpus=(0, 1, 4, 5), cores=(0, 4))
 
 SLEEP = ("/bin/sleep", "infinity")
 
@@ -95,6 +96,11 @@ _any = st.builds(
         st.builds(Ready, when=st.sampled_from([ReadyWhen.EXEC, ReadyWhen.NOTIFY, ReadyWhen.SECONDS]), timeout=seconds),
         st.builds(Ready, when=st.just(ReadyWhen.TCP), port=st.integers(1, 65535)),
         st.just(Ready(when=ReadyWhen.HTTP, url="http://127.0.0.1:80/?a=%20", statuses=(200, 204))),
+    ),
+    watchdog=st.one_of(
+        st.none(),
+        st.builds(Watchdog, interval=seconds),
+        st.builds(Watchdog, when=st.just(WatchdogWhen.TCP), port=st.integers(1, 65535), failures=st.integers(1, 9)),
     ),
     log=st.builds(Log, output=st.one_of(st.just("journal"), paths), rate_limit=st.integers(0, 9)),
     wants=st.lists(names, max_size=2).map(tuple),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 from collections.abc import Mapping
@@ -20,6 +21,11 @@ class Node(Activated):
 
     def __init__(self, *words: str | Path, sockets: Mapping[str, socket.socket] | None = None, **env: str) -> None:
         super().__init__("node", f"--require={PRELOAD}", *words, sockets=sockets, **env)
+
+
+def which() -> str:
+    """Where Node is."""
+    return shutil.which("node") or "node"
 
 
 def program(name: str) -> Path:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 import apps
-from pysup.app import App, Limits, Log, Ready
+from pysup.app import App, Limits, Log
 from pysup.errors import SpecError
+from pysup.health import Ready, Watchdog
 
 
 @pytest.mark.parametrize(
@@ -87,9 +88,14 @@ def test_what_cannot_be_is_refused_by_field_and_value(fields: dict[str, Any], na
         (lambda: Ready(when="http", url="http://x/ y"), "ready.url"),  # type: ignore[arg-type]
         (lambda: Ready(statuses=(99,)), "ready.statuses"),
         (lambda: Ready(timeout=0), "ready.timeout"),
+        (lambda: Watchdog(when="exec"), "watchdog"),  # type: ignore[arg-type]
+        (lambda: Watchdog(when="http", url="x"), "watchdog.url"),  # type: ignore[arg-type]
+        (lambda: Watchdog(interval=0), "watchdog.interval"),
+        (lambda: Watchdog(failures=0), "watchdog.failures"),
         (lambda: Log(output="file.log"), "log.output"),
         (lambda: Log(rate_limit=-1), "log.rate_limit"),
         (lambda: apps.app(ready=Ready(when="tcp")), "no port"),  # type: ignore[arg-type]
+        (lambda: apps.app(watchdog=Watchdog(when="tcp")), "no port"),  # type: ignore[arg-type]
     ],
 )
 def test_parts_of_an_app_are_checked_too(make: Any, named: str) -> None:

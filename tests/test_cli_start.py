@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import typer
 from typer.main import get_command
 
 from pysup import local
-from pysup.app import PER_CORE, App, KillMode, Limits, Log, Placement, Ready, ReadyWhen, Restart
+from pysup.app import PER_CORE, App, KillMode, Limits, Log, Placement, Restart
 from pysup.cli import start, wanted
 from pysup.cli.frame import WithArguments
 from pysup.cli.request import Request, takes_request
 from pysup.errors import SpecError
+from pysup.health import Ready, ReadyWhen, Watchdog, WatchdogWhen
 from pysup.host import cpus
 from pysup.selector import Known
 from pysup.unit import Scope
@@ -59,7 +61,7 @@ def test_every_field_of_an_app_has_an_option() -> None:
     """An App can say nothing that the command cannot; what makes it a balancer is for ``pysup balance``."""
     options = {field.name for field in fields(Request)}
     nested = {"limits": Limits, "log": Log}
-    wants = {field.name for field in fields(App)} - {"command", "placement", "ready", "origin", "balance", *nested}
+    wants = {field.name for field in fields(App)} - {"command", "placement", "origin", "balance", *nested}
     wants |= {field.name for field in fields(Limits)} | {f"log_{field.name}" for field in fields(Log)}
     assert wants - options == set()
 
@@ -84,12 +86,13 @@ def test_every_option_reaches_its_field(script: str) -> None:
         " --env-file values.env --restart on-failure --restart-delay 2s --restart-limit 3 --restart-window 5min"
         " --stop-exit-codes 0,3 --stop-signal int --stop-timeout 500ms --kill-mode mixed --memory-max 1.5G"
         " --memory-high 512M --cpu-quota 150% --cpu-weight 50 --io-weight 60 --tasks-max 70 --nofile 80 --nice -5"
-        " --ready tcp --ready-timeout 9s --wants a,b --requires redis-server.service --after c"
+        " --ready tcp --ready-timeout 9s --watchdog 'http://127.0.0.1:{port}/up 200,204' --watchdog-interval 3s"
+        " --watchdog-timeout 500ms --watchdog-failures 5 --wants a,b --requires redis-server.service --after c"
         " --log-output out.log --log-error null --log-rate-limit 7"
         " --instance-var WORKER --increment ADMIN_PORT=9000 --restart-delay-max 5s --no-autostart"
         " --unit OnFailure=x.service --service LimitCORE=0 --service Environment=A=1 --service Environment=B=2"
     )
-    found = app(script, *words.split())
+    found = app(script, *shlex.split(words))
     here = str(Path.cwd())
     assert found == App(
         name="api",
@@ -126,6 +129,14 @@ def test_every_option_reaches_its_field(script: str) -> None:
         ),
         nice=-5,
         ready=Ready(when=ReadyWhen.TCP, timeout=9),
+        watchdog=Watchdog(
+            when=WatchdogWhen.HTTP,
+            url="http://127.0.0.1:{port}/up",
+            statuses=(200, 204),
+            interval=3,
+            timeout=0.5,
+            failures=5,
+        ),
         wants=("a", "b"),
         requires=("redis-server.service",),
         after=("c",),
@@ -141,7 +152,7 @@ def test_every_option_reaches_its_field(script: str) -> None:
 )
 def test_instances_count_cpus(script: str, words: str, count: int) -> None:
     """max and 0 are one per CPU, -N so many fewer, and one at least."""
-    found = app(script, *words.split())
+    found = app(script, *shlex.split(words))
     assert (found.instances, found.placement) == (count, Placement.NONE)
 
 
@@ -206,6 +217,12 @@ BAD = [
     (("--nice", "99"), "99"),
     (("--ready", "someday"), "someday"),
     (("--ready", "tcp"), "no port"),
+    (("--ready", "tcp:1", "--wait-ready"), "two conditions"),
+    (("--watchdog", "often"), "often"),
+    (("--watchdog", "http://127.0.0.1:{port}/"), "no port"),
+    (("--watchdog", "http://127.0.0.1:1/ ok"), "'ok'"),
+    (("--watchdog", "30s", "--watchdog-failures", "0"), "watchdog.failures"),
+    (("--watchdog-interval", "3s"), "--watchdog"),
     (("--service", "NoValue"), "NoValue"),
     (("--service", "A=b\nExecStart=/bin/evil"), "control characters"),
     (("--wants", "a b"), "a b"),
@@ -241,6 +258,21 @@ def test_options_change_an_app_that_is_known() -> None:
         ready=Ready(when=ReadyWhen.NOTIFY, timeout=4),
         instances=2,
     )
+
+
+def test_a_watchdog_changes_bit_by_bit_and_goes() -> None:
+    """What was not given of it stays; off takes it away."""
+    before = known(watchdog=Watchdog(when=WatchdogWhen.TCP, port=80, failures=7))
+    longer = wanted.changed_app(request("web", "--watchdog-interval", "1min"), before)
+    assert longer.watchdog == replace(before.watchdog, interval=60)
+    other = wanted.changed_app(request("web", "--watchdog", "tcp:81"), before)
+    assert other.watchdog == Watchdog(when=WatchdogWhen.TCP, port=81, failures=7)
+    assert wanted.changed_app(request("web", "--watchdog", "off"), before).watchdog is None
+
+
+def test_pm2s_wait_ready_is_a_condition(script: str) -> None:
+    """By its name there, and by ours."""
+    assert app(script, "--wait-ready").ready == app(script, "--ready", "send").ready == Ready(when=ReadyWhen.SEND)
 
 
 @pytest.mark.parametrize("words", [("--", "x"), ("--name", "b"), ("--interpreter", "node")])

@@ -15,38 +15,43 @@ import pytest
 import apps
 import hammer
 import programs
-from pysup.app import App, Ready, ReadyWhen
+from pysup.app import App
 from pysup.errors import Conflict, SpecError, StartFailed
 from pysup.events import Restarting
+from pysup.health import Ready, ReadyWhen
 from pysup.listen import Listen, parse
 from pysup.reload import ReloadOptions
 from pysup.sync import Manager
 from pysup.unit import AppStatus, Scope
 
-# Answers with its VERSION (what a file holds, or its first argument) from the socket that it inherits. The socket does
-# not block, and siblings take from it, too: who is woken may find nothing there. SIGTERM lets it finish what is begun.
+# Answers with its VERSION (what a file holds, or its first argument) from the sockets that it inherits, also that on
+# which it alone is asked; version 500 with that status. They do not block, and siblings take from them, too: who is
+# woken may find nothing there. SIGTERM lets it finish what is begun.
 SHARED = """
 import os, select, signal, sys
 from pysup import daemon
 version = open(sys.argv[1]).read() if os.path.exists(sys.argv[1]) else sys.argv[1]
 if version == "crash":
     sys.exit("version crash cannot start")
-(sock, *_) = daemon.listen_sockets()
+socks = daemon.listen_sockets()
+status = "500 Sorry" if version == "500" else "200 OK"
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 if version != "mute":
     daemon.notify_ready()
+if version == "deaf":
+    signal.pause()
 while True:
-    select.select([sock], [], [])
+    sock = select.select(socks, [], [])[0][0]
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
         connection, _ = sock.accept()
         connection.setblocking(True)
         connection.recv(65536)
         body = f"{version} {os.getpid()}".encode()
-        head = b"HTTP/1.1 200 OK\\r\\nConnection: close\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(body)
-        connection.sendall(head + body)
+        head = f"HTTP/1.1 {status}\\r\\nConnection: close\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n"
+        connection.sendall(head.encode() + body)
         connection.close()
-    except BlockingIOError:
+    except (BlockingIOError, BrokenPipeError):
         pass
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 """
@@ -113,21 +118,38 @@ def test_a_reload_takes_changed_code_and_changed_settings(manager: Manager, tmp_
     assert {answer.split()[0] for answer in tally.answers} >= {"new", "changed"}
 
 
-@pytest.mark.parametrize("broken", ["crash", "mute"])
-def test_a_broken_version_touches_nothing(manager: Manager, broken: str) -> None:
-    """One that ends at once, and one that is never ready: same processes, no request lost, and the reason is told."""
+@pytest.mark.parametrize(
+    ("broken", "when", "why"),
+    [
+        ("crash", "notify", "an exception that it does not catch"),
+        ("mute", "notify", "not ready within 1.5 s: it did not say READY=1"),
+        ("crash", "http", "an exception that it does not catch"),
+        ("deaf", "http", "nobody accepts on its own socket"),
+        ("500", "http", "answered 500, wanted 200 to 399"),
+        ("deaf", "tcp", "nobody accepts on its own socket"),
+    ],
+)
+def test_a_broken_version_touches_nothing(manager: Manager, broken: str, when: str, why: str) -> None:
+    """One that ends at once, one that is never ready, one that says 500: same processes, nothing lost, the reason told.
+
+    That its siblings, on the same socket, would have answered well does not help it.
+    """
     port = programs.free_port()
-    app = server("one", port)
+    ready = Ready(when=ReadyWhen(when), port=port, url=f"http://127.0.0.1:{port}/health", timeout=5)
+    app = server("one", port, ready=ready)
     before = manager.start(app)
     with hammer.load(port) as tally:
         with pytest.raises(StartFailed, match="nothing else was touched") as caught:
-            manager.reload(replace(app, command=(*app.command[:-1], broken), ready=replace(NOTIFY, timeout=2)))
+            manager.reload(replace(app, command=(*app.command[:-1], broken), ready=replace(ready, timeout=1.5)))
         tally.wait_for(50)
     after = manager.get("web")
     assert (pids(after), after.spec) == (pids(before), app)
     assert tally.failures == []
+    assert why in caught.value.message
     if broken == "crash":
         assert caught.value.log == ("version crash cannot start",)
+    elif broken != "mute":
+        assert "not ready: " in caught.value.log[-1]
 
 
 def test_a_version_that_fails_later_stops_the_reload_and_puts_the_settings_back(manager: Manager) -> None:

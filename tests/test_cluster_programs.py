@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import node_apps
 import programs
 from pysup import parse
 from pysup.app import App
+from pysup.health import Watchdog, WatchdogWhen
 from pysup.listen import Listen
 from pysup.sync import Manager
 
@@ -67,6 +69,27 @@ def test_reloads_of_programs_as_they_are_lose_no_request(manager: Manager, kind:
     assert tally.failures == []
     assert tally.slowest < 2
     assert not {one.pid for one in before.instances} & {one.pid for one in after.instances}
+
+
+@pytest.mark.systemd
+@pytest.mark.parametrize("kind", ["http.cjs", "cluster.cjs", "gunicorn"])
+def test_each_instance_is_asked_on_a_socket_of_its_own(manager: Manager, kind: str) -> None:
+    """Unmodified programs answer there, too, through start, reload and scale; a watch over them finds nothing wrong."""
+    port = programs.free_port()
+    url = f"http://127.0.0.1:{port}/"
+    watchdog = Watchdog(when=WatchdogWhen.HTTP, url=url, interval=0.1, failures=1)
+    app = gunicorn(port) if kind == "gunicorn" else node(kind, port)
+    manager.start(replace(app, ready=parse.ready(f"{url} 200", timeout=20), watchdog=watchdog))
+    with hammer.load(port) as tally:
+        tally.wait_for(50)
+        manager.reload("web")
+        after = manager.scale("web", 3)
+        tally.wait_for(200)
+    # What a cluster's primary drains is its workers' business.
+    assert tally.failures == [] or kind == "cluster.cjs"
+    assert [(one.state, one.restarts) for one in after.instances] == [("active", 0)] * 3
+    asked = [manager.list()[0].instances[number].pid for number in range(3)]
+    assert asked == [one.pid for one in after.instances]
 
 
 @pytest.mark.systemd

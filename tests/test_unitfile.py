@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,13 +107,6 @@ def test_reserving_every_cpu_is_refused() -> None:
     """An app of no instances is no app."""
     with pytest.raises(SpecError, match="none of the 4 CPUs"):
         render(apps.app(instances="per-core", reserve=4), apps.MACHINE, "/run")
-
-
-def test_https_readiness_needs_curl() -> None:
-    """It is said before anything is written."""
-    app = apps.app(ready=parse.ready("https://127.0.0.1:8443/"))
-    with pytest.raises(SpecError, match="curl"):
-        render(app, replace(apps.MACHINE, curl=""), "/run")
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
         Limits,
         Log,
         Placement,
-        Ready,
-        ReadyWhen,
         Restart,
     )
     from pysup.errors import (
@@ -60,6 +58,7 @@ if TYPE_CHECKING:
         Stopping,
         Unsaved,
     )
+    from pysup.health import Ready, ReadyWhen, Watchdog, WatchdogWhen
     from pysup.journal import Entry, Kind
     from pysup.logs import LogOptions
     from pysup.manager import Manager
@@ -68,11 +67,12 @@ if TYPE_CHECKING:
     from pysup.unit import ActiveState, AppStatus, Exit, Instance, Scope, Usage
 
 _HOMES = {
-    "app": "App KillMode Limits Log PER_CORE Placement Ready ReadyWhen Restart",
+    "app": "App KillMode Limits Log PER_CORE Placement Restart",
     "errors": "BoxError BusError BusLost Conflict CorruptUnit EnvironmentProblem JobFailed JobTimeout NoBus NoSystemd "
     "NotFound NotPermitted PysupError SpecError StartFailed StoreError",
     "events": "Asked Deleted Event Exited Failed HookRan LimitHit Lost Reloaded Reloading Restarting Saved Scaled "
     "Started Starting Stopped Stopping Unsaved",
+    "health": "Ready ReadyWhen Watchdog WatchdogWhen",
     "journal": "Entry Kind",
     "logs": "LogOptions",
     "manager": "Manager",
@@ -139,6 +139,8 @@ __all__ = [  # sorted; a test keeps it in step with _HOMES
     "StoreError",
     "Unsaved",
     "Usage",
+    "Watchdog",
+    "WatchdogWhen",
 ]
 
 

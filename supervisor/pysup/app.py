@@ -8,10 +8,12 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal
 
-from pysup import check
+from pysup import check, health
 from pysup.balance import Balance
 from pysup.check import vector
 from pysup.errors import SpecError
+from pysup.health import Ready as Ready  # also from here, as all that an App is made of
+from pysup.health import ReadyWhen as ReadyWhen
 from pysup.listen import Listen
 from pysup.triggers import Schedule, Watched
 
@@ -62,45 +64,6 @@ class Placement(StrEnum):
 
     NONE = "none"
     CORE = "core"
-
-
-class ReadyWhen(StrEnum):
-    """What makes an instance count as started."""
-
-    EXEC = "exec"
-    NOTIFY = "notify"
-    TCP = "tcp"
-    HTTP = "http"
-    SECONDS = "seconds"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
-    """The condition under which an instance is ``active``, and how long it may take.
-
-    ``port`` None means the instance's own PORT. In ``url``, ``{port}`` stands for that port. ``statuses`` are the
-    HTTP status codes that count; empty means 200 to 399. ``seconds`` is how long it must survive.
-    """
-
-    when: ReadyWhen = ReadyWhen.EXEC
-    host: str = "127.0.0.1"
-    port: int | None = None
-    url: str = ""
-    statuses: tuple[int, ...] = ()
-    seconds: float = 0.5
-    timeout: float = 90.0
-
-    def __post_init__(self) -> None:
-        _set(self, when=check.choice(ReadyWhen, self.when, "ready"), statuses=vector(self.statuses, "ready.statuses"))
-        check.positive(self.timeout, "ready.timeout")
-        check.positive(self.seconds, "ready.seconds")
-        check.line(self.host, "ready.host")
-        if self.port is not None:
-            check.port(self.port, "ready.port")
-        if self.when is ReadyWhen.HTTP:
-            check.http_url(self.url, "ready.url")
-        for status in self.statuses:
-            check.between(status, 100, 599, "ready.statuses")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +125,7 @@ class App:
     PORT does with ``port``. Unless ``autostart``, neither a boot nor a file of apps starts it, only who names it.
     ``restart_delay`` grows by half each time up to ``restart_delay_max``, while starts fail; 0: it does not.
     ``restart_limit`` starts within ``restart_window`` seconds, then systemd gives up; 0 never gives up.
+    ``watchdog`` ends, and so restarts, an instance that does not show that it lives; None leaves it alone.
     ``listen`` are addresses on which systemd listens for all instances together; with ``spread`` for each on its own.
     ``schedule`` restarts it at times; with ``restart`` ``no`` it is a job, which runs at those times only. ``watch``
     restarts it when files change, ``memory_restart`` an instance that holds so many bytes. ``stdin`` lets people write
@@ -216,7 +180,8 @@ class App:
 
     limits: Limits = Limits()
     nice: int | None = None
-    ready: Ready = Ready()
+    ready: Ready = Ready()  # noqa: RUF009 (frozen)
+    watchdog: health.Watchdog | None = None
     log: Log = Log()
 
     wants: tuple[str, ...] = ()
@@ -232,9 +197,8 @@ class App:
         self._check_command()
         self._check_numbers()
         self._check_environment()
-        self._check_ready_port()
         self._check_listen()
-        self._check_ready_is_its_own()
+        _ = self._doors
         self._check_schedule()
         self._check_memory()
         if self.balance:
@@ -391,6 +355,11 @@ class App:
             ("more than one instance", self.instances != 1, "Give each job a name of its own."),
             ("sockets", bool(self.listen), "What listens has to run: leave out restart=no."),
             ("a ready condition", self.ready.when is not ReadyWhen.EXEC, "It is over when it ends."),
+            (
+                "a watchdog",
+                self.watchdog is not None,
+                "It is over when it ends.",
+            ),
             ("watch", self.watch is not None, "It runs at its times only."),
             ("stdin", self.stdin, "It may begin at any time."),
             ("memory_restart", self.memory_restart is not None, "Its limit is memory_max."),
@@ -415,19 +384,13 @@ class App:
                 hint="Raise memory_max; left out, it is twice memory_restart.",
             )
 
-    def _check_ready_is_its_own(self) -> None:
-        """A sibling on the same socket would answer the question whether an instance is ready."""
-        if self.listen and self.ready.when in (ReadyWhen.TCP, ReadyWhen.HTTP) and self.port is None:
-            raise SpecError(
-                f"app {self.name!r}: ready is {self.ready.when.value}, but instances share the socket that is asked",
-                hint="Use notify, exec, or a time such as 2s; or give each instance a port of its own: port=9001.",
-            )
+    @property
+    def probed(self) -> Listen | None:
+        """The address that instances share, at which each is asked on a socket of its own; None if none is."""
+        return next(iter(self._doors), None)
 
-    def _check_ready_port(self) -> None:
-        needs = self.ready.when is ReadyWhen.TCP and self.ready.port is None
-        needs = needs or (self.ready.when is ReadyWhen.HTTP and "{port}" in self.ready.url and self.ready.port is None)
-        if needs and self.port is None and not self.listen:
-            raise SpecError(
-                f"app {self.name!r}: ready is {self.ready.when.value}, but there is no port to ask",
-                hint="Give the app a base port, or name the port in the ready condition.",
-            )
+    @property
+    def _doors(self) -> list[Listen]:
+        """Those that ready and watchdog mean. Raises SpecError if they mean several, or there is none to ask."""
+        questions = {"ready": self.ready.question, "watchdog": self.watchdog.question if self.watchdog else None}
+        return health.doors(self.name, questions, self.listen, self.port)

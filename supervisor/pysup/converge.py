@@ -12,7 +12,7 @@ from pysup.bus.call import Call, Conversation
 from pysup.bus.call import check as check_reply
 from pysup.host import features
 from pysup.plan import Plan
-from pysup.render import File, Machine, Rendered, render, render_spare
+from pysup.render import File, Machine, Rendered, render, render_spare, render_trial
 from pysup.selector import Chosen
 from pysup.store import Store, Stored
 from pysup.unit import ActiveState, Scope
@@ -52,7 +52,17 @@ class Workshop:
     def render_spare(self, app: App) -> Conversation[Mapping[str, File]]:
         """The files of one more instance, in which a new version proves itself."""
         files = render_spare(app, (yield from self._prepared(app)), str(self._store.runtime))
-        return {**files, names.spare_file(app.name, "conf"): self._config(app)} if app.balance else files
+        return self._configured(app, names.SPARE, files)
+
+    def render_trial(self, app: App) -> Conversation[Mapping[str, File]]:
+        """The files of one that is only tried, apart from any client; none where that is not needed."""
+        files = render_trial(app, (yield from self._prepared(app)), str(self._store.runtime))
+        return self._configured(app, names.TRIAL, files)
+
+    def _configured(self, app: App, kind: str, files: Mapping[str, File]) -> Mapping[str, File]:
+        if not files or not app.balance:
+            return files
+        return {**files, names.spare_file(app.name, kind, "conf"): self._config(app)}
 
     def _config(self, balancer: App) -> File:
         assert balancer.balance  # noqa: S101 (whoever asks has looked)
@@ -144,7 +154,7 @@ def companions_up(app: str) -> Conversation[list[str]]:
 
 def listening(app: str) -> Conversation[list[str]]:
     """The app's socket units that are there."""
-    found = yield from states.loaded([names.socket_pattern(app)])
+    found = yield from states.loaded([names.socket_pattern(app), names.probe_pattern(app)])
     return [unit for unit in found if found[unit].active_state is not ActiveState.INACTIVE]
 
 

@@ -23,8 +23,9 @@ class InstanceDescription:
     """An instance; ``limits`` are those in force, ``pids`` all of its processes, ``why`` what is wrong with it.
     ``core`` is the dump that its last exit left.
 
-    ``restarted`` is the last restart that its schedule, its watch or its memory led to. ``log`` has its last lines,
-    oldest first; it is empty if the journal may not be read.
+    ``restarted`` is the last restart that its schedule, its watch or its memory led to, ``ended`` why systemd started
+    it again by itself, when it did so last. ``log`` has its last lines, oldest first; it is empty if the journal may
+    not be read.
     """
 
     instance: Instance
@@ -32,6 +33,7 @@ class InstanceDescription:
     pids: tuple[int, ...] = ()
     why: Explanation | None = None
     core: Core | None = None
+    ended: Explanation | None = None
     log: tuple[str, ...] = ()
     restarted: Restarted | None = None
 
@@ -96,6 +98,7 @@ def _instance(app: AppStatus, one: Instance, lines: int) -> InstanceDescription:
         pids=cgroups.here().pids(group) if group else (),
         why=conclude(one, app.spec, log),
         core=_core(app, one),
+        ended=_ended(app, one),
         log=log,
         restarted=logs.last_restart(app.spec, app.scope, one.name) if app.spec and app.spec.has_companions else None,
     )
@@ -104,6 +107,16 @@ def _instance(app: AppStatus, one: Instance, lines: int) -> InstanceDescription:
 def _core(app: AppStatus, one: Instance) -> Core | None:
     end = one.last_exit
     return cores.find(app.scope, one.name, around=end.at) if end and end.signal is not None and end.at else None
+
+
+def _ended(app: AppStatus, one: Instance) -> Explanation | None:
+    """Why it is not the process that it was, from the journal: systemd has forgotten."""
+    if not one.restarts or not one.is_up or not app.spec:
+        return None
+    result = logs.last_result(app.spec, app.scope, one.name) or "success"
+    words = logs.watchdog_words(app.spec, app.scope, one.name) if result == "watchdog" else []
+    then = replace(one, active_state=ActiveState.ACTIVATING, sub_state="auto-restart", result=result)
+    return conclude(then, app.spec, words)
 
 
 def _with_last_exit(app: AppStatus, one: Instance) -> Instance:

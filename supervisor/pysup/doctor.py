@@ -142,7 +142,8 @@ def _deaf(patient: _Patient) -> Iterator[Check]:
             for unit in sockets.all_units(app, stored.numbers)
             if running and (unit not in patient.units or patient.units[unit].active_state in _IDLE)
         ]
-        deaf = [unit for unit in running if not _has_descriptors(patient.units[unit].pid)]
+        count = len(app.listen) + (app.probed is not None)
+        deaf = [unit for unit in running if not _has_descriptors(patient.units[unit].pid, count)]
         if dead or deaf:
             yield Check(
                 name=name,
@@ -152,10 +153,10 @@ def _deaf(patient: _Patient) -> Iterator[Check]:
             )
 
 
-def _has_descriptors(pid: int) -> bool:
-    """Whether systemd handed sockets to a process; True where its environment may not be read."""
+def _has_descriptors(pid: int, count: int) -> bool:
+    """Whether systemd handed so many sockets to a process; True where its environment may not be read."""
     environment = files.read(f"/proc/{pid}/environ")
-    return environment is None or not environment or b"LISTEN_FDS=" in environment
+    return environment is None or not environment or f"LISTEN_FDS={count}".encode() in environment.split(b"\0")
 
 
 def _corrupt(patient: _Patient) -> Iterator[Check]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from pysup.app import App
 from pysup.events import FAULTS
+from pysup.health import ReadyWhen
 from pysup.unit import ActiveState, Exit, Instance
 
 
@@ -131,10 +132,23 @@ _RESULTS = {
         "it ended so often in so short a time that systemd gave up", "Its own last lines say why: pysup logs --err."
     ),
     "oom-kill": Explanation("the kernel killed it for want of memory", "Raise --memory-max, or find the leak."),
-    "watchdog": Explanation("it stopped telling the watchdog that it lives"),
+    "watchdog": Explanation(
+        "it no longer showed that it lives, and the watchdog ended it",
+        "Is its event loop blocked, or does it wait for something? Longer: --watchdog-timeout, --watchdog-failures.",
+    ),
     "protocol": Explanation("it ended before it said READY=1", "Has it sd_notify? Else use --ready tcp or http."),
     "resources": Explanation("systemd could not set it up", "See systemd's own words: pysup logs."),
     "dependency": Explanation("something that it requires could not be started", "See which: pysup describe."),
+}
+
+# What probe/ask.py begins its lines with.
+NOT_READY_SAYS, WATCHDOG_SAYS = "not ready: ", "watchdog: "
+
+_NOT_READY = {
+    ReadyWhen.NOTIFY: Explanation("it did not say READY=1", "Does it speak sd_notify? Else use --ready tcp or http."),
+    ReadyWhen.SEND: Explanation(
+        "it did not call process.send('ready')", "Does it, once it serves? Else use --ready notify: when it listens."
+    ),
 }
 
 
@@ -192,6 +206,9 @@ def explain(instance: Instance, app: App | None = None) -> Explanation | None:
 
 def conclude(instance: Instance, app: App | None, lines: Sequence[str]) -> Explanation | None:
     """The same; what its last lines give away tells best what to try."""
+    why = _questioned(instance, app, lines)
+    if why:
+        return why
     why, own = explain(instance, app), said(lines)
     return Explanation(f"{why.what}; it said that {own.what}", own.remedy) if why and own else why
 
@@ -206,6 +223,30 @@ def _hard_limit(app: App | None) -> Explanation | None:
         "have been restarted, but it grew too fast for that",
         "Raise --memory-max, or find what takes so much at once.",
     )
+
+
+def _questioned(instance: Instance, app: App | None, lines: Sequence[str]) -> Explanation | None:
+    """What those found who asked it whether it is ready, or lives; or that it did not say that it is ready."""
+    if app is None or (why := explain(instance, app)) is None:
+        return None
+    if instance.result == "watchdog":
+        found = _last(WATCHDOG_SAYS, lines)
+        return Explanation(f"{why.what}: {found}", why.remedy) if found else None
+    if instance.result != "timeout":
+        return None
+    found = _last(NOT_READY_SAYS, lines)
+    in_time = f"it was not ready within {app.ready.timeout:g} s"
+    if found:
+        return Explanation(f"{in_time}: {found}", "See what it answers: curl -i. Longer: --ready-timeout.")
+    untold = _NOT_READY.get(app.ready.when)
+    # systemd's SIGKILL ends what does not stop in time, ready or not.
+    killed = instance.last_exit and instance.last_exit.signal == signal.SIGKILL
+    return Explanation(f"{in_time}: {untold.what}", untold.remedy) if untold and not killed else None
+
+
+def _last(beginning: str, lines: Sequence[str]) -> str:
+    """The rest of the newest line that begins so; empty if none does."""
+    return next((line.removeprefix(beginning) for line in reversed(lines) if line.startswith(beginning)), "")
 
 
 def _has_given_up(instance: Instance, app: App | None) -> bool:

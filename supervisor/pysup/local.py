@@ -37,7 +37,7 @@ def caller() -> str:
 
 def machine(scope: Scope) -> Machine:
     """What rendering must know of this machine."""
-    from pysup import preload  # who only reads needs no machine
+    from pysup import preload, probe  # who only reads needs no machine
     from pysup.host import cpus
     from pysup.render import Machine
 
@@ -47,8 +47,9 @@ def machine(scope: Scope) -> Machine:
         cpus=allowed,
         cores=cpus.physical(allowed),
         systemd_cat=_program("systemd-cat") or "/usr/bin/systemd-cat",
-        curl=_program("curl"),
+        plain_python=_program("python3") or getattr(sys, "_base_executable", sys.executable),
         preload=preload.text(),
+        probe=probe.text(),
         python=sys.executable,
     )
 

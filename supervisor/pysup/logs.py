@@ -13,6 +13,7 @@ from pysup import journal, status
 from pysup.app import App
 from pysup.errors import PysupError
 from pysup.events import Exited
+from pysup.explain import WATCHDOG_SAYS
 from pysup.host import users
 from pysup.journal import Entry, Kind, Query, Source, Tail
 from pysup.names import InstanceName
@@ -104,6 +105,12 @@ def last_restart(app: App, scope: Scope, name: InstanceName) -> Restarted | None
         if found := _RESTARTED.search(entry.message):
             return Restarted(found[1], entry.at_usec / 1_000_000)
     return None
+
+
+def watchdog_words(app: App, scope: Scope, name: InstanceName) -> list[str]:
+    """What an instance's watchdog last found wrong with it: one line, or none."""
+    options = LogOptions(lines=1, kinds=frozenset({Kind.OUT, Kind.ERR}), grep=rf"^{WATCHDOG_SAYS}")
+    return [entry.message for entry in _of_instance(app, scope, name, options)]
 
 
 def _of_instance(

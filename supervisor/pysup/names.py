@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 PREFIX = "pysup-"
 ROOT_SLICE = "pysup.slice"
+SPARE, TRIAL = "next", "trial"  # where others have a number: the spare instance, and the one that is only tried
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 _INSTANCE = re.compile(rf"{PREFIX}({NAME.pattern})@(\d+)\.service")
@@ -59,6 +60,42 @@ def socket_pattern(app: str) -> str:
     return f"{PREFIX}{app}@*.socket"
 
 
+def probe_template(app: str) -> str:
+    """The unit of the sockets on which single instances are asked; app names have no ``:``, so it is nobody else's."""
+    return f"{PREFIX}{app}:probe@.socket"
+
+
+def probe_unit(app: str, instance: str) -> str:
+    """The socket on which one instance is asked: a number, ``%i`` in a template, or ``next``."""
+    return f"{PREFIX}{app}:probe@{instance}.socket"
+
+
+def probe_pattern(app: str) -> str:
+    """What matches those of all instances."""
+    return probe_unit(app, "*")
+
+
+def spare_files(app: str) -> re.Pattern[str]:
+    """What matches the names of all files of spare instances."""
+    kinds = f"(?:{SPARE}|{TRIAL})"
+    return re.compile(rf"{PREFIX}{re.escape(app)}(?:@{kinds}\.[a-z]+|:probe@{kinds}(?:\.\d+)?\.socket)")
+
+
+def socket_file(unit: str) -> str:
+    """The file that a socket unit comes from."""
+    return re.sub(r"(:probe@)[^@]+(\.socket)", r"\1\2", unit)
+
+
+def probe_path(app: str, instance: str) -> str:
+    """Where that socket is, below the runtime directory."""
+    return f"pysup-probe/{app}@{instance}"
+
+
+def probe_file(app: str) -> str:
+    """The file, beside the units, that asks."""
+    return f"{PREFIX}{app}.py"
+
+
 def preload_file(app: str) -> str:
     """The file, beside the units, that Node programs load to find their sockets."""
     return f"{PREFIX}{app}.cjs"
@@ -105,14 +142,14 @@ def stdin_file(app: str, number: int | str) -> str:
     return f"{app}@{number}.stdin"
 
 
-def spare_unit(app: str) -> str:
-    """The instance in which a new version proves itself: a unit file of its own, not made from the template."""
-    return f"{PREFIX}{app}@next.service"
+def spare_unit(app: str, kind: str = SPARE) -> str:
+    """An instance in which a new version proves itself: a unit file of its own, not made from the template."""
+    return f"{PREFIX}{app}@{kind}.service"
 
 
-def spare_file(app: str, suffix: str) -> str:
-    """A file of the spare's own: environment (``env``), what Node loads (``cjs``), a balancer's file (``conf``)."""
-    return f"{PREFIX}{app}@next.{suffix}"
+def spare_file(app: str, kind: str, suffix: str) -> str:
+    """A file of its own: its environment (``env``), what Node loads first (``cjs``), what asks (``py``) …"""
+    return f"{PREFIX}{app}@{kind}.{suffix}"
 
 
 def slice_unit(app: str, namespace: str = "") -> str:

@@ -104,6 +104,7 @@ class Operator:
             app=app,
             rendered=await self.bus.converse(self.workshop.render(app, saved=old.saved)),
             before=await self.bus.converse(self.workshop.render(old.app, saved=old.saved)) if old.app else None,
+            trial=await self.bus.converse(self.workshop.render_trial(app)),
             spare=await self.bus.converse(self.workshop.render_spare(app)),
             front=self._front(app.name),
             options=options,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from pysup import check, cron
-from pysup.app import Ready, ReadyWhen
 from pysup.errors import SpecError
+from pysup.health import Ready, ReadyWhen, Watchdog, WatchdogWhen
 from pysup.triggers import Schedule
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
@@ -41,25 +42,53 @@ def cpus(text: str, field_name: str) -> float:
 
 
 def ready(text: str, *, timeout: float = 90.0) -> Ready:
-    """A condition from ``exec``, ``notify``, ``tcp``, ``tcp:[HOST:]PORT``, ``2s`` or an http(s) URL.
+    """A condition from ``exec``, ``notify``, ``send``, ``tcp``, ``tcp:[HOST:]PORT``, ``2s`` or an http(s) URL.
 
     A URL may be followed by the wanted status codes: ``http://127.0.0.1:{port}/health 200,204``.
     """
-    if text in ("exec", "notify", "tcp"):
+    if text in ("exec", "notify", "send"):
         return Ready(when=ReadyWhen(text), timeout=timeout)
-    if text.startswith("tcp:"):
-        host, _, port = text[4:].rpartition(":")
-        return Ready(when=ReadyWhen.TCP, host=host or "127.0.0.1", port=check.number(port, "ready"), timeout=timeout)
-    if text.startswith(("http://", "https://")):
-        url, _, wanted = text.partition(" ")
-        statuses = tuple(check.number(code, "ready status") for code in wanted.split(",") if code.strip())
-        return Ready(when=ReadyWhen.HTTP, url=url, statuses=statuses, timeout=timeout)
     if _SPAN.fullmatch(text):
         return Ready(when=ReadyWhen.SECONDS, seconds=span(text, "ready"), timeout=timeout)
+    question = _question(text, "ready")
+    if question:
+        return Ready(when=ReadyWhen.HTTP if "url" in question else ReadyWhen.TCP, timeout=timeout, **question)
     raise SpecError(
         f"ready is {text!r}, not a condition",
-        hint="Use exec, notify, tcp, tcp:PORT, http://127.0.0.1:{port}/path or a time such as 2s.",
+        hint="Use exec, notify, send, tcp, tcp:PORT, http://127.0.0.1:{port}/path or a time such as 2s.",
     )
+
+
+def watchdog(text: str, before: Watchdog | None = None) -> Watchdog | None:
+    """A watchdog from a time (the program tells systemd within it), ``tcp``, ``tcp:[HOST:]PORT`` or an http(s) URL, as
+    for ``ready``; None from ``off``. Interval, timeout and failures are those of *before*.
+    """
+    if text == "off":
+        return None
+    kept = {name: getattr(before or Watchdog(), name) for name in ("interval", "timeout", "failures")}
+    if _SPAN.fullmatch(text):
+        return Watchdog(**{**kept, "interval": span(text, "watchdog")})
+    question = _question(text, "watchdog")
+    if question:
+        return Watchdog(when=WatchdogWhen.HTTP if "url" in question else WatchdogWhen.TCP, **kept, **question)
+    raise SpecError(
+        f"watchdog is {text!r}, not a condition",
+        hint="Use 30s (within it, it says WATCHDOG=1), tcp, tcp:PORT, http://127.0.0.1:{port}/path, or off.",
+    )
+
+
+def _question(text: str, name: str) -> dict[str, Any]:
+    """Whom to ask, in the words of a Question; empty if the text is none."""
+    if text == "tcp":
+        return {"port": None}
+    if text.startswith("tcp:"):
+        host, _, port = text[4:].rpartition(":")
+        return {"host": host.strip("[]") or "127.0.0.1", "port": check.number(port, name)}
+    if text.startswith(("http://", "https://")):
+        url, _, wanted = text.partition(" ")
+        codes = [check.number(code, f"{name} status") for code in wanted.split(",") if code.strip()]
+        return {"url": url, "statuses": tuple(codes)}
+    return {}
 
 
 def schedule(text: str, *, zone: str = "", catch_up: bool = False, random_delay: float = 0.0) -> Schedule:

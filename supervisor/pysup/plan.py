@@ -78,7 +78,8 @@ def change_sockets(steps: Plan, before: App, app: App, numbers: tuple[int, ...],
     A socket cannot change under running instances: it takes them down with it, and comes back with them.
     """
     texts, wanted = sockets.files(before, numbers), sockets.files(app, numbers)
-    changed = {unit for unit in listening if unit not in wanted or wanted[unit] != texts.get(unit)}
+    files = {unit: names.socket_file(unit) for unit in listening}
+    changed = {unit for unit, file in files.items() if file not in wanted or wanted[file] != texts.get(file)}
     return replace(steps, stop=(*sorted(changed), *steps.stop))
 
 

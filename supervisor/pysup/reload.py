@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pysup import jobs, names, starting
+from pysup import jobs, names, starting, states
 from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.connection import Bus
@@ -21,7 +21,7 @@ from pysup.front import Front
 from pysup.names import InstanceName
 from pysup.render import File, Rendered
 from pysup.store import Store, Stored
-from pysup.unit import Scope
+from pysup.unit import ActiveState, Scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,11 @@ USUAL = ReloadOptions()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roll:
-    """One reload of one app: *old* as it is stored, *app* as it is to be, and the files of both and of the spare."""
+    """One reload of one app: *old* as it is stored, *app* as it is to be, and the files of both and of the spares.
+
+    Where somebody asks whether an instance is ready, the *trial* proves that first on sockets of its own: on the shared
+    ones its wrong answers would go to clients.
+    """
 
     bus: Bus
     store: Store
@@ -52,6 +56,7 @@ class Roll:
     app: App
     rendered: Rendered
     before: Rendered | None
+    trial: Mapping[str, File]
     spare: Mapping[str, File]
     front: Front
     options: ReloadOptions
@@ -62,10 +67,15 @@ class Roll:
             await self._settle()
         proves = self.options.surge and bool(self.app.listen or self.app.port is not None)
         try:
+            if proves and self.trial:
+                await self._prove(names.TRIAL, self.trial)
+                await self._remove(names.TRIAL)
             if proves:
-                await self._prove()
+                await self._prove(names.SPARE, self.spare)
             await self._write(self.app, self.rendered)
             await self._replace(running, helpers={self._spare.number: self.app} if proves else {})
+            if not self.app.probed:
+                await self._stop_probes(names.probe_pattern(self.app.name))
         finally:
             await self._settle()
 
@@ -73,14 +83,15 @@ class Roll:
     def _spare(self) -> InstanceName:
         return InstanceName(self.app.name, len(self.rendered.numbers))
 
-    async def _prove(self) -> None:
-        unit = names.spare_unit(self.app.name)
-        await asyncio.to_thread(self.store.write_spare, self.spare)
+    async def _prove(self, kind: str, files: Mapping[str, File]) -> None:
+        unit = names.spare_unit(self.app.name, kind)
+        await asyncio.to_thread(self.store.write_spare, files)
         began = time.time()
         await jobs.perform(self.bus, [systemd1.start_unit(unit)], timeout=self.options.timeout)
         try:
             await starting.survive_alone(self.bus, self.scope, self.app, unit, self._spare, began)
-            await self.front.reach(self._spare.number, self.app)
+            if kind == names.SPARE:
+                await self.front.reach(self._spare.number, self.app)
         except StartFailed as exc:
             raise StartFailed(
                 f"{exc.message}; nothing else was touched: all instances run as before",
@@ -130,11 +141,23 @@ class Roll:
     async def _settle(self) -> None:
         """Have balancers serve the app's own instances, all of them, and take the spare away."""
         await self.front.follow()
-        unit = names.spare_unit(self.app.name)
         if self.store.has_spare(self.app.name):
-            await jobs.perform(self.bus, [systemd1.stop_unit(unit)])
-            await self.bus.calls([systemd1.reset_failed_unit(unit)])
+            for kind in (names.TRIAL, names.SPARE):
+                await self._remove(kind)
             self.store.remove_spare(self.app.name)
+
+    async def _remove(self, kind: str) -> None:
+        unit = names.spare_unit(self.app.name, kind)
+        if await self.bus.converse(states.loaded([unit])):
+            await jobs.perform(self.bus, [systemd1.stop_unit(unit)])
+        await self._stop_probes(names.probe_unit(self.app.name, f"{kind}*"))
+        await self.bus.calls([systemd1.reset_failed_unit(unit)])
+
+    async def _stop_probes(self, pattern: str) -> None:
+        """Sockets that nobody needs stop by themselves, but for those whose file is gone."""
+        found = await self.bus.converse(states.loaded([pattern]))
+        left = [unit for unit, state in found.items() if state.active_state is not ActiveState.INACTIVE]
+        await jobs.perform(self.bus, [systemd1.stop_unit(unit) for unit in left])
 
 
 def _batches(items: Sequence[InstanceName], size: int) -> Iterable[Sequence[InstanceName]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from pysup import balancers, check, companions, names, preload, probe, sockets, spec
-from pysup.app import PER_CORE, App, Limits, ReadyWhen
+from pysup.app import PER_CORE, App, Limits
 from pysup.errors import SpecError
+from pysup.health import ReadyWhen
 from pysup.unit import BOOT_TARGET as BOOT_TARGET  # also from here: it is a directive's value
 from pysup.unit import Scope
 from pysup.unitfile import command_line, print_environment, quote, section, specifier
@@ -20,18 +21,20 @@ class Machine:
     """What rendering must know of the machine.
 
     ``cpus`` are the logical CPUs that the caller may run on; ``cores`` the first of each physical core among them.
-    ``version`` is systemd's, 0 for not asked; ``preload`` is the text that Node programs load to find their sockets.
-    ``python`` is the interpreter that has pysup's libraries.
+    ``version`` is systemd's, 0 for not asked; ``preload`` is the text that Node programs load to find their sockets,
+    ``probe`` that of what asks instances how they are. ``python`` is the interpreter that has pysup's libraries,
+    ``plain_python`` one that stays when pysup goes.
     """
 
     scope: Scope
     cpus: tuple[int, ...]
     cores: tuple[int, ...]
     systemd_cat: str = "/usr/bin/systemd-cat"
-    curl: str = ""
+    plain_python: str = "/usr/bin/python3"
     version: int = 0
     preload: str = ""
     python: str = "/usr/bin/python3"
+    probe: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +47,20 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Form:
-    """What a service unit of the app is written from; ``instance`` stands for the number in it."""
+    """What a service unit of the app is written from; ``instance`` stands for the number in it.
+
+    ``door`` is which of its sockets it is asked on, ``inherits`` are all of them but for those of ``spread``.
+    """
 
     app: App
     machine: Machine
     directory: str
     instance: str = "%i"
+    door: str = "%i"
+    inherits: Sequence[str]
     environment: str
     preload: str
+    probe: str
     balancer: str
 
 
@@ -66,8 +75,9 @@ class Rendered:
 def render(app: App, machine: Machine, directory: str) -> Rendered:
     """The unit files of *app*, to be put in *directory*.
 
-    Raises SpecError when the machine has too few CPUs for it, or a ready condition that it cannot check.
+    Raises SpecError when the machine has too few CPUs for it, or the program cannot meet its ready condition.
     """
+    preload.check(app)
     numbers = tuple(range(count_instances(app, machine)))
     beside = companions.files(app, numbers, machine.scope, directory, machine.python)
     started = [
@@ -84,6 +94,8 @@ def render(app: App, machine: Machine, directory: str) -> Rendered:
     files |= {unit: File(text) for unit, text in (sockets.files(app, numbers) | beside).items()}
     if preload.is_for(app):
         files[names.preload_file(app.name)] = File(machine.preload)
+    if probe.is_for(app):
+        files[names.probe_file(app.name)] = File(machine.probe)
     cpus = place(app, machine)
     for number in numbers:
         text = _instance(app, number, cpus)
@@ -121,25 +133,51 @@ def is_edited(template: str) -> bool:
 
 def render_spare(app: App, machine: Machine, directory: str) -> dict[str, File]:
     """The files of one more instance, to stand beside those of the app in *directory*; it is not started again."""
+    doors = {names.probe_unit(app.name, names.SPARE): sockets.probe(app, names.SPARE)} if app.probed else {}
+    return _beside(app, machine, directory, names.SPARE, names.SPARE, sockets.inherited(app, names.SPARE), doors)
+
+
+def render_trial(app: App, machine: Machine, directory: str) -> dict[str, File]:
+    """The files of an instance that shares no socket, but has its own of the same names; none if nobody asks it."""
+    if not sockets.is_tried(app):
+        return {}
+    doors = sockets.stand_ins(app)
+    return _beside(replace(app, watchdog=None), machine, directory, names.TRIAL, sockets.stand_in(app), [*doors], doors)
+
+
+def _beside(
+    app: App,
+    machine: Machine,
+    directory: str,
+    kind: str,
+    door: str,
+    inherits: Sequence[str],
+    doors: Mapping[str, str],
+) -> dict[str, File]:
     number = count_instances(app, machine)
-    environment, preloaded = names.spare_file(app.name, "env"), names.spare_file(app.name, "cjs")
+    environment, preloaded, asks = (names.spare_file(app.name, kind, suffix) for suffix in ("env", "cjs", "py"))
     form = _Form(
         app=app,
         machine=machine,
         directory=directory,
         instance=str(number),
+        door=door,
+        inherits=inherits,
         environment=environment,
         preload=preloaded,
-        balancer=names.spare_file(app.name, "conf"),
+        probe=asks,
+        balancer=names.spare_file(app.name, kind, "conf"),
     )
     service = [*_service_section(form), ("Restart", "no"), *_counted(app, number)]
     text = section("Unit", _unit_section(form)) + "\n" + section("Service", service)
-    files = {names.spare_unit(app.name): File(text)}
+    files = {unit: File(socket) for unit, socket in doors.items()}
     if app.env:
         files[environment] = File(print_environment(app.env), 0o600)
     if preload.is_for(app):
         files[preloaded] = File(machine.preload)
-    return files
+    if probe.is_for(app):
+        files[asks] = File(machine.probe)
+    return {**files, names.spare_unit(app.name, kind): File(text)}
 
 
 def _template(app: App, machine: Machine, directory: str) -> str:
@@ -147,8 +185,10 @@ def _template(app: App, machine: Machine, directory: str) -> str:
         app=app,
         machine=machine,
         directory=directory,
+        inherits=sockets.inherited(app, "%i"),
         environment=names.environment_file(app.name),
         preload=names.preload_file(app.name),
+        probe=names.probe_file(app.name),
         balancer=names.balancer_file(app.name),
     )
     text = (
@@ -179,8 +219,7 @@ def _unit_section(form: _Form) -> Lines:
             yield directive, specifier(unit)
             if directive != "After":
                 yield "After", specifier(unit)
-    if app.listen and not app.spread:
-        yield from sockets.unit_section(app)
+    yield from sockets.unit_section(form.inherits)
     if app.stdin and form.instance == "%i":
         yield from companions.stdin_unit(app, form.instance)
     # An instance at its start limit takes a socket that it shares down with it: there the brake stands in.
@@ -198,9 +237,11 @@ def dependency_unit(name: str) -> str:
 
 def _service_section(form: _Form) -> Lines:
     app, machine = form.app, form.machine
-    yield "Type", "oneshot" if app.is_job else "notify" if app.ready.when is ReadyWhen.NOTIFY else "exec"
-    if app.ready.when is ReadyWhen.NOTIFY:
+    yield "Type", "oneshot" if app.is_job else "notify" if app.ready.is_told else "exec"
+    if app.ready.is_told or app.watchdog:
         yield "NotifyAccess", "all"
+    if app.watchdog and preload.tells_alive(app):
+        yield "WatchdogSec", span(app.watchdog.interval)
     if (app.listen or app.restart_delay_max) and machine.version < sockets.STEPS_SINCE:
         yield from sockets.brake(app, form.instance)
     elif app.balance:
@@ -208,14 +249,14 @@ def _service_section(form: _Form) -> Lines:
     if app.balance:
         yield from balancers.service_section(app.balance, f"{form.directory}/{form.balancer}")
     yield "ExecStart", _exec_start(form)
-    waiter = probe.command(app.ready, app.port is not None, curl=machine.curl)
-    if waiter:
-        yield "ExecStartPost", command_line(waiter)
+    asks = (machine.plain_python, "-I", "-S", f"{form.directory}/{form.probe}")
+    for command in probe.commands(app, machine.scope, asks, form.door):
+        yield "ExecStartPost", command
     yield "TimeoutStartSec", "infinity" if app.is_job else span(app.ready.timeout)
     yield "WorkingDirectory", specifier(app.cwd)
     yield "Slice", names.slice_unit(app.name, app.namespace)
     if app.listen:
-        yield from sockets.service_section(app) if not app.spread else ()
+        yield from sockets.service_section(form.inherits)
         yield "NonBlocking", "yes"
         yield "Environment", sockets.environment(app)
     if app.stdin and form.instance == "%i":
@@ -232,7 +273,8 @@ def _service_section(form: _Form) -> Lines:
 def _exec_start(form: _Form) -> str:
     """The command; behind systemd-cat, which execs it, when its stderr is to be told apart in the journal."""
     app = form.app
-    command = command_line(preload.argv(app, f"{form.directory}/{form.preload}"))
+    count = len(form.inherits) + (len(app.listen) if app.spread else 0)
+    command = command_line(preload.argv(app, f"{form.directory}/{form.preload}", count))
     if (app.log.output, app.log.error) != ("journal", "journal"):
         return command
     cat = command_line([form.machine.systemd_cat])
@@ -244,6 +286,8 @@ def _environment(form: _Form) -> Lines:
     app = form.app
     numbers = f"PYSUP_INSTANCE={form.instance} {app.instance_var}={form.instance}"
     yield "Environment", f"{quote('PYSUP_APP=' + app.name)} {numbers}"
+    if preload.is_for(app) and app.ready.when is not ReadyWhen.NOTIFY:  # else listening is what makes it ready
+        yield "Environment", f"PYSUP_READY={'send' if app.ready.when is ReadyWhen.SEND else 'none'}"
     for file in app.env_files:
         yield "EnvironmentFile", specifier(file)
     if app.env:
@@ -316,8 +360,8 @@ def _extra(table: Mapping[str, tuple[str, ...]]) -> Lines:
 
 def _instance(app: App, number: int, cpus: tuple[int, ...]) -> str:
     """What differs from the template; empty if nothing does."""
-    unit = list(sockets.unit_section(app, number)) if app.spread else []
-    service = list(sockets.service_section(app, number)) if app.spread else []
+    unit = list(sockets.unit_section(sockets.units(app, number))) if app.spread else []
+    service = list(sockets.service_section(sockets.units(app, number))) if app.spread else []
     if cpus:
         service.append(("CPUAffinity", str(cpus[number % len(cpus)])))
     service += _counted(app, number)

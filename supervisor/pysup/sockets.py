@@ -8,7 +8,7 @@ instances.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pysup import names
 from pysup.app import App
@@ -30,6 +30,8 @@ _BRAKE = (
     'read -r n 2>/dev/null <"$RUNTIME_DIRECTORY/failures" || n=0; [ "$n" -lt $# ] || n=$(($#-1)); '
     'shift "$n"; [ "$1" = 0 ] || sleep "$1"; : >"$RUNTIME_DIRECTORY/started"'
 )
+
+PROBE = "pysup-probe"  # in LISTEN_FDNAMES; no name that a user can give has a '-'
 
 STEPS_SINCE = 254  # RestartSteps=, RestartMaxDelaySec=
 
@@ -79,13 +81,38 @@ def all_units(app: App, numbers: tuple[int, ...]) -> list[str]:
 
 def files(app: App, numbers: tuple[int, ...]) -> dict[str, str]:
     """The socket units' texts by their names."""
+    probes = {names.probe_template(app.name): probe(app, "%i")} if app.probed else {}
     if not app.spread:
-        return {names.socket_unit(app.name, one.name): _socket(app, one, 0) for one in app.listen}
-    return {
+        return probes | {names.socket_unit(app.name, one.name): _socket(app, one, 0) for one in app.listen}
+    return probes | {
         names.socket_unit(app.name, one.name, number): _socket(app, one, number)
         for number in numbers
         for one in app.listen
     }
+
+
+def probe(app: App, instance: str, service: str = "", name: str = PROBE) -> str:
+    """The unit of the socket on which one instance is asked, and no sibling can answer; *service* is whose it is.
+
+    It is there as long as the instance is. What still waits there when the instance ends is thrown away: it would be
+    taken for a client, and have the instance started again.
+    """
+    unit = [
+        ("Description", f"{app.name}, instance {instance} is asked here"),
+        ("StopWhenUnneeded", "yes"),
+        ("StartLimitIntervalSec", "0"),
+    ]
+    socket = [
+        ("ListenStream", f"%t/{names.probe_path(app.name, instance)}"),
+        ("SocketMode", "0600"),
+        *((("SocketUser", app.user),) if app.user else ()),
+        ("FileDescriptorName", name),
+        ("Service", names.spare_unit(app.name, service or instance)),
+        ("TriggerLimitIntervalSec", "0"),
+        ("FlushPending", "yes"),
+        ("RemoveOnStop", "yes"),
+    ]
+    return section("Unit", unit) + "\n" + section("Socket", socket)
 
 
 def _socket(app: App, listen: Listen, number: int) -> str:
@@ -118,16 +145,44 @@ def _directives(app: App, listen: Listen, number: int) -> Lines:
         yield "RemoveOnStop", "yes"
 
 
-def unit_section(app: App, number: int | None = None) -> Lines:
+def inherited(app: App, instance: str) -> list[str]:
+    """The socket units of one instance, but for those that it has to itself with ``spread``; ``%i`` for any."""
+    shared = [] if app.spread else units(app)
+    return [*shared, names.probe_unit(app.name, instance)] if app.probed else shared
+
+
+def stand_ins(app: App) -> dict[str, str]:
+    """Sockets with the names of the shared ones, for an instance that is asked before it is let near any client."""
+    return {
+        names.probe_unit(app.name, _stand_in(index)): probe(app, _stand_in(index), names.TRIAL, one.name)
+        for index, one in enumerate(app.listen)
+    }
+
+
+def stand_in(app: App) -> str:
+    """Which of them is asked."""
+    return _stand_in(app.listen.index(app.probed) if app.probed else 0)
+
+
+def _stand_in(index: int) -> str:
+    return f"{names.TRIAL}.{index}"
+
+
+def is_tried(app: App) -> bool:
+    """Whether somebody asks a new version if it is ready, which, until then, would answer clients as it likes."""
+    return bool(app.listen) and app.ready.question is not None
+
+
+def unit_section(inherits: Iterable[str]) -> Lines:
     """What ``[Unit]`` of an instance says: it must not start without its descriptors."""
-    for unit in units(app, number):
+    for unit in inherits:
         yield "Requires", unit
         yield "After", unit
 
 
-def service_section(app: App, number: int | None = None) -> Lines:
+def service_section(inherits: Iterable[str]) -> Lines:
     """What ``[Service]`` of an instance says."""
-    for unit in units(app, number):
+    for unit in inherits:
         yield "Sockets", unit
 
 
@@ -138,6 +193,8 @@ def environment(app: App) -> str:
         # Node's listen() sets the backlog that all share anew.
         "PYSUP_BACKLOG": " ".join(f"{one.name}={one.backlog}" for one in app.listen if one.backlog is not None),
         # Ends by itself before systemd has to: connections such as WebSockets never end.
+        # Whose server gets the connections to the instance's own socket.
+        "PYSUP_PROBE": app.probed.name if app.probed else "",
         "PYSUP_DRAIN": f"{app.stop_timeout * 0.8:g}",
     }
     return " ".join(quote(f"{name}={value}") for name, value in variables.items() if value)

@@ -13,15 +13,17 @@ from types import MappingProxyType
 from pysup.app import App, Limits, Log, Ready
 from pysup.balance import Balance
 from pysup.errors import CorruptUnit, SpecError
+from pysup.health import Watchdog
 from pysup.listen import Listen
 from pysup.triggers import Schedule, Watched
 
 SECTION = "X-Pysup"
 FORMAT = 1
 
-_Nested = Ready | Limits | Log | Schedule | Watched | Balance
+_Nested = Ready | Watchdog | Limits | Log | Schedule | Watched | Balance
 _NESTED: Mapping[str, type[_Nested]] = {
     "ready": Ready,
+    "watchdog": Watchdog,
     "limits": Limits,
     "log": Log,
     "schedule": Schedule,

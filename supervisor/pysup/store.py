@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from pysup.render import File
 
 _MANIFEST = "MANIFEST"
-_BESIDE = ("env", "cjs", "conf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,12 +164,12 @@ class Store:
 
     def has_spare(self, name: str) -> bool:
         """Whether there is a spare instance: a reload is under way, or one was killed."""
-        return (self.runtime / names.spare_unit(name)).exists()
+        return any(map(names.spare_files(name).fullmatch, disk.entries(self.runtime)))
 
     def remove_spare(self, name: str) -> None:
         """Take the spare's files away."""
         with disk.writing(self.runtime):
-            for path in (*(names.spare_file(name, suffix) for suffix in _BESIDE), names.spare_unit(name)):
+            for path in filter(names.spare_files(name).fullmatch, disk.entries(self.runtime)):
                 (self.runtime / path).unlink(missing_ok=True)
 
     def balancers(self) -> list[str]:
@@ -202,7 +201,7 @@ class Store:
     def foreign(self, name: str) -> list[Path]:
         """Drop-ins for the app's units that pysup did not write, such as those of ``systemctl edit``."""
         beside = "|".join(map(re.escape, names.COMPANIONS))
-        own = rf"@\d*\.service|\.target|\.slice|\.socket|-(?:{beside})"
+        own = rf"@\d*\.service|\.target|\.slice|(?::probe@\w*)?\.socket|-(?:{beside})"
         unit = re.compile(rf"{re.escape(names.PREFIX + name)}(?:{own})\.d")
         found = []
         for directory in (self.runtime, self.saved):
@@ -314,7 +313,7 @@ def _owned(directory: Path, name: str, boot_target: str = "") -> list[str]:
     app = re.escape(name)
     escaped = re.escape(names.escape(name))
     beside = "|".join(map(re.escape, (*names.COMPANIONS, *names.COMPANION_FILES)))
-    own = rf"@\.service|@[A-Za-z0-9_]+(?:\.\d+)?\.socket|\.target|\.env|\.cjs|\.conf|-(?:{beside})"
+    own = rf"@\.service|@[A-Za-z0-9_]+(?:\.\d+)?\.socket|:probe@\.socket|\.target|\.env|\.cjs|\.py|\.conf|-(?:{beside})"
     file = re.compile(rf"{names.PREFIX}(?:{app}(?:{own})|(?:(?:[^-]+-)?{escaped})\.slice)")
     drop_in = re.compile(rf"{names.PREFIX}{app}@\d+\.service\.d")
     owned = []

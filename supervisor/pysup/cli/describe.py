@@ -12,11 +12,12 @@ from typing import Annotated, NamedTuple
 import typer
 
 from pysup import companions, cores, explain
-from pysup.app import PER_CORE, App, KillMode, ReadyWhen
+from pysup.app import PER_CORE, App, KillMode
 from pysup.cli import instances, output
 from pysup.cli.options import Json, Scopes, Targets, manager
 from pysup.describe import Description, InstanceDescription
 from pysup.explain import exit_words
+from pysup.health import Question, ReadyWhen, WatchdogWhen
 from pysup.render import span
 from pysup.unit import AppStatus, Exit, Scope
 
@@ -87,6 +88,8 @@ def _show_instance(found: InstanceDescription, now: float, *, whole: bool) -> No
     if found.why:
         print_rows([Row("why", found.why.what, output.RED), Row("try", found.why.remedy)])
     elif one.restarts:
+        again = found.ended
+        print_rows([Row("ended", again.what if again else ""), Row("try", again.remedy if again else "")])
         print_rows([Row("note", f"it ended {one.restarts} times since it was started by hand; pysup logs {one.name}")])
     if found.core:
         print_rows([Row("core dump", f"{output.plain(found.core.file) or 'not kept'}  ({found.core.command})")])
@@ -117,6 +120,7 @@ def _of_app(found: Description, app: App, *, show_env: bool) -> Iterator[Row]:
     yield Row("memory", _memory(app))
     yield Row("stop", _stop(app))
     yield Row("ready", _ready(app))
+    yield Row("watchdog", _watchdog(app))
     yield Row("limits", ", ".join(_limit(key, value) for key, value in limits.items()))
     yield Row("nice", "" if app.nice is None else str(app.nice))
     yield Row("stdin", f"pysup send {app.name} TEXT, pysup attach {app.name}@0" if app.stdin else "")
@@ -264,11 +268,32 @@ def _ready(app: App) -> str:
     what = {
         ReadyWhen.EXEC: "once it is executed",
         ReadyWhen.NOTIFY: "once it says READY=1",
-        ReadyWhen.TCP: f"once {ready.host} port {ready.port or 'PORT'} answers",
+        ReadyWhen.SEND: "once it calls process.send('ready')",
+        ReadyWhen.TCP: f"once it accepts on {_place(app, ready)}",
         ReadyWhen.HTTP: f"once {ready.url} answers",
         ReadyWhen.SECONDS: f"once it has lived {ready.seconds:g} s",
     }[ready.when]
     return what + ("" if ready.when is ReadyWhen.EXEC else f", within {ready.timeout:g} s")
+
+
+def _watchdog(app: App) -> str:
+    watchdog = app.watchdog
+    if watchdog is None:
+        return ""
+    if watchdog.when is WatchdogWhen.NOTIFY:
+        return f"it must say WATCHDOG=1 every {watchdog.interval:g} s"
+    asked = watchdog.url if watchdog.when is WatchdogWhen.HTTP else f"whether it accepts on {_place(app, watchdog)}"
+    return (
+        f"asks {asked} every {watchdog.interval:g} s, waits {watchdog.timeout:g} s for the answer, "
+        f"ends it after {watchdog.failures} failures in a row"
+    )
+
+
+def _place(app: App, question: Question) -> str:
+    """Where it is asked by TCP."""
+    if app.probed and question.port in (None, app.probed.port):
+        return app.probed.address
+    return f"{question.host} port {question.port or 'PORT'}"
 
 
 def _limit(key: str, value: float) -> str:
@@ -350,6 +375,7 @@ def _instance_object(found: InstanceDescription) -> dict[str, object]:
         "limits": found.limits._asdict(),
         "control_group": one.control_group or None,
         "invocation_id": one.invocation_id or None,
+        "ended": found.ended.what if found.ended else None,
         "why": found.why.what if found.why else None,
         "remedy": found.why.remedy or None if found.why else None,
         "core": asdict(found.core) if found.core else None,

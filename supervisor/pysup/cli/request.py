@@ -269,7 +269,7 @@ class Request:
             _READY,
             "--ready",
             metavar="WHEN",
-            help="exec (usual), notify, tcp, tcp:[HOST:]PORT, 'http://127.0.0.1:{port}/health 200', or a time: 2s.",
+            help="exec (usual), notify, send, tcp, tcp:[HOST:]PORT, 'http://127.0.0.1:{port}/health 200', a time: 2s.",
         ),
     ] = None
     ready_timeout: Annotated[
@@ -277,6 +277,27 @@ class Request:
         _option(
             _READY, "--ready-timeout", metavar="TIME", help=f"How long that may take. Usual: {_USUAL['timeout']:g}s."
         ),
+    ] = None
+    wait_ready: Annotated[
+        bool, _option(_READY, "--wait-ready", help="As PM2: --ready send, when it calls process.send('ready').")
+    ] = False
+    watchdog: Annotated[
+        Text,
+        _option(
+            _READY,
+            "--watchdog",
+            metavar="WHAT",
+            help="Restart it when it hangs: 30s (it says WATCHDOG=1; Node does), tcp, or a URL as for --ready; off.",
+        ),
+    ] = None
+    watchdog_interval: Annotated[
+        Text, _option(_READY, "--watchdog-interval", metavar="TIME", help="How often it is asked. Usual: 10s.")
+    ] = None
+    watchdog_timeout: Annotated[
+        Text, _option(_READY, "--watchdog-timeout", metavar="TIME", help="How long an answer may take. Usual: 5s.")
+    ] = None
+    watchdog_failures: Annotated[
+        Number, _option(_READY, "--watchdog-failures", metavar="N", help="After how many in a row. Usual: 3.")
     ] = None
     wants: Annotated[
         Texts, _option(_READY, "--wants", metavar="APPS", help="Apps or units to start before it, if they are there.")

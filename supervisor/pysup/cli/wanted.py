@@ -13,6 +13,7 @@ from pysup import check, listen, parse
 from pysup.app import PER_CORE, App, Limits, Log, Placement, Ready
 from pysup.cli.request import Request
 from pysup.errors import SpecError
+from pysup.health import Watchdog
 from pysup.host import cpus, users
 from pysup.host.resolve import Resolved, resolve
 from pysup.triggers import Watched
@@ -173,14 +174,38 @@ def _nested(request: Request, before: App | None) -> dict[str, object]:
         given["limits"] = replace(before.limits if before else Limits(), **limits)  # type: ignore[arg-type]
     if log:
         given["log"] = replace(before.log if before else Log(), **log)  # type: ignore[arg-type]
-    if request.ready is not None or request.ready_timeout is not None:
+    if request.wait_ready or request.ready is not None or request.ready_timeout is not None:
         given["ready"] = _ready(request, before.ready if before else Ready())
+    if any(value is not None for value in _watchdog_words(request).values()):
+        given["watchdog"] = _watchdog(request, before.watchdog if before else None)
     return given
+
+
+def _watchdog_words(request: Request) -> dict[str, str | int | None]:
+    asked = (request.watchdog, request.watchdog_interval, request.watchdog_timeout, request.watchdog_failures)
+    return dict(zip(("watchdog", "interval", "timeout", "failures"), asked, strict=True))
+
+
+def _watchdog(request: Request, before: Watchdog | None) -> Watchdog | None:
+    changed = {
+        "interval": request.watchdog_interval and parse.span(request.watchdog_interval, "--watchdog-interval"),
+        "timeout": request.watchdog_timeout and parse.span(request.watchdog_timeout, "--watchdog-timeout"),
+        "failures": request.watchdog_failures,
+    }
+    watchdog = before if request.watchdog is None else parse.watchdog(request.watchdog, before)
+    if watchdog is None:
+        if request.watchdog is None or any(value is not None for value in changed.values()):
+            raise SpecError("--watchdog-… say how it is watched, but it is not", hint="Add --watchdog tcp, or a URL.")
+        return None
+    return replace(watchdog, **{name: value for name, value in changed.items() if value is not None})  # type: ignore[arg-type]
 
 
 def _ready(request: Request, before: Ready) -> Ready:
     timeout = before.timeout if request.ready_timeout is None else parse.span(request.ready_timeout, "--ready-timeout")
-    return replace(before, timeout=timeout) if request.ready is None else parse.ready(request.ready, timeout=timeout)
+    if request.wait_ready and request.ready not in (None, "send"):
+        raise SpecError(f"--wait-ready and --ready {request.ready} are two conditions", hint="Give one of them.")
+    text = "send" if request.wait_ready else request.ready
+    return replace(before, timeout=timeout) if text is None else parse.ready(text, timeout=timeout)
 
 
 def _counts(request: Request) -> dict[str, object]:

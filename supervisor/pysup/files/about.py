@@ -52,6 +52,7 @@ ABOUT: Mapping[str, str] = {
     "limits.nofile": "Open files.",
     "nice": "-20 (first) to 19 (last).",
     "ready": "When an instance counts as started; as a table, `when` and `timeout`.",
+    "watchdog": "What shows that an instance lives; as a table, `when`, `interval`, `timeout` and `failures`.",
     "log": "Where output goes.",
     "log.output": "stdout: `journal`, `null`, or a file (`{instance}` in it is the number).",
     "log.error": "stderr, the same.",

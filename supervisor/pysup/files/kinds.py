@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import StrEnum
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from pysup import check, listen, parse
-from pysup.app import PER_CORE, App, Ready
+from pysup.app import PER_CORE, App
 from pysup.errors import SpecError
 from pysup.files import secrets
+from pysup.health import Ready, Watchdog
 from pysup.listen import Listen
 from pysup.triggers import Schedule
 
@@ -54,6 +55,7 @@ VARIABLE = r"\$\{"
 
 _TEXT: Schema = {"type": "string"}
 _SCALAR: Schema = {"type": ["string", "number", "boolean"]}
+_WHEN: Schema = {"type": ["string", "number"]}
 
 
 def _texts(value: object) -> list[Any]:
@@ -119,6 +121,25 @@ def _built_ready(given: Mapping[str, Any]) -> Ready:
     return parse.ready(given.get("when", "exec"), timeout=given.get("timeout", Ready().timeout))
 
 
+def _watchdog(value: object, spot: Spot) -> dict[str, Any]:
+    given: dict[str, Any] = dict(value) if isinstance(value, dict) else {"when": value}
+    if "when" in given:
+        given["when"] = str(given["when"])
+        parse.watchdog(given["when"])
+    for name in ("interval", "timeout"):
+        if name in given:
+            given[name] = parse.span(str(given[name]), f"{spot.key}.{name}")
+    return given
+
+
+def _built_watchdog(given: Mapping[str, Any]) -> Watchdog | None:
+    watchdog = parse.watchdog(given.get("when", "off"))
+    changed = {name: value for name, value in given.items() if name != "when"}
+    if watchdog is None and changed:
+        raise SpecError("watchdog says how an app is watched, but not by what", hint="Add when: tcp, or a URL.")
+    return replace(watchdog, **changed) if watchdog else None
+
+
 def _schedule(value: object, spot: Spot) -> dict[str, object]:
     table = dict(value) if isinstance(value, dict) else {"when": value}
     if "random_delay" in table:
@@ -152,6 +173,12 @@ def _one_or_many(schema: Schema) -> Schema:
 
 def _or_text(schema: Schema, pattern: str) -> Schema:
     return {"anyOf": [schema, {"type": "string", "pattern": f"{pattern}|{VARIABLE}"}]}
+
+
+def _or_table(when: Schema, **others: Schema) -> Schema:
+    """A value alone, or as ``when`` in a table with others."""
+    table = {"type": "object", "additionalProperties": False, "properties": {"when": when, **others}}
+    return {"anyOf": [when, table]}
 
 
 _WHOLE = _or_text({"type": "integer"}, "^-?[0-9]+$")
@@ -245,21 +272,7 @@ _ROWS: Mapping[str, Kind] = {
     ),
     "schedule": Kind(
         allowed="a time as cron or systemd writes it, '0' for none; or a table of when, zone, catch_up, random_delay",
-        schema={
-            "anyOf": [
-                _TEXT,
-                {
-                    "type": "object",
-                    "additionalProperties": False,
-                    "properties": {
-                        "when": _TEXT,
-                        "zone": _TEXT,
-                        "catch_up": {"type": "boolean"},
-                        "random_delay": TIME.schema,
-                    },
-                },
-            ]
-        },
+        schema=_or_table(_TEXT, zone=_TEXT, catch_up={"type": "boolean"}, random_delay=TIME.schema),
         read=_schedule,
         build=_built_schedule,
     ),
@@ -269,19 +282,16 @@ _ROWS: Mapping[str, Kind] = {
         read=lambda value, spot: {name: secrets.reference(text, spot.base) for name, text in value.items()},
     ),
     "ready": Kind(
-        allowed="exec, notify, tcp, tcp:PORT, a URL, a time; or a table of when and timeout",
-        schema={
-            "anyOf": [
-                {"type": ["string", "number"]},
-                {
-                    "type": "object",
-                    "additionalProperties": False,
-                    "properties": {"when": {"type": ["string", "number"]}, "timeout": TIME.schema},
-                },
-            ]
-        },
+        allowed="exec, notify, send, tcp, tcp:PORT, a URL, a time; or a table of when and timeout",
+        schema=_or_table(_WHEN, timeout=TIME.schema),
         read=_ready,
         build=_built_ready,
+    ),
+    "watchdog": Kind(
+        allowed="a time, tcp, tcp:PORT, a URL, off; or a table of when, interval, timeout and failures",
+        schema=_or_table(_WHEN, interval=TIME.schema, timeout=TIME.schema, failures={"type": "integer", "minimum": 1}),
+        read=_watchdog,
+        build=_built_watchdog,
     ),
     "log.output": PLACE,
     "log.error": PLACE,

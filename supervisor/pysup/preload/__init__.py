@@ -9,14 +9,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pysup.app import App
+from pysup.errors import SpecError
+from pysup.health import ReadyWhen
 
 _NODE = ("node", "nodejs")
 
-# Servers that take a descriptor by an option: the option, and those that say already where to listen.
+# Servers that take descriptors by an option: the option, what it says of each, how many they take, and the options that
+# say already where to listen.
 _SERVERS = {
-    "uvicorn": (("--fd", "3"), ("--fd", "--uds", "--port", "--host")),
-    "hypercorn": (("--bind", "fd://3"), ("--bind", "-b")),
+    "uvicorn": ("--fd", "{fd}", 1, ("--fd", "--uds", "--port", "--host")),
+    "hypercorn": ("--bind", "fd://{fd}", 100, ("--bind", "-b")),
 }
+_FIRST = 3  # SD_LISTEN_FDS_START
 
 
 def text() -> str:
@@ -26,24 +30,48 @@ def text() -> str:
 
 def is_for(app: App) -> bool:
     """Whether the app is a Node program that can use it."""
-    return _is_node(app.argv[0]) and (bool(app.listen) or app.ready.when.value == "notify")
+    return is_node(app) and (bool(app.listen) or app.ready.is_told or tells_alive(app))
 
 
-def argv(app: App, file: str) -> tuple[str, ...]:
-    """The app's command, told of its sockets."""
+def is_node(app: App) -> bool:
+    """Whether the app is a Node program."""
+    return app.argv[0].rpartition("/")[2] in _NODE
+
+
+def tells_alive(app: App) -> bool:
+    """Whether systemd waits for the app to say that it lives."""
+    return app.watchdog is not None and app.watchdog.question is None
+
+
+def check(app: App) -> None:
+    """Raise SpecError for a condition that the program, as it is known, cannot meet."""
+    if app.ready.when is ReadyWhen.SEND and not is_node(app):
+        raise SpecError(
+            f"app {app.name!r}: ready is send, but {app.argv[0]} is not node: it has no process.send",
+            hint="Start the script itself, not npm or a shell around it; or use --ready notify, tcp or http.",
+        )
+    for server, (option, _, most, _) in _SERVERS.items():
+        if app.probed and most == 1 and _runs(server, app.argv):
+            raise SpecError(
+                f"app {app.name!r}: {server} takes one socket ({option}), and to be asked each instance needs another "
+                "of its own: a sibling would answer on the one that they share",
+                hint="Use gunicorn with uvicorn's worker class, hypercorn, or give each a port of its own (--port); or "
+                "do not ask: --ready 2s.",
+            )
+
+
+def argv(app: App, file: str, count: int) -> tuple[str, ...]:
+    """The app's command, told of so many sockets."""
     if is_for(app):
         return (app.argv[0], f"--require={file}", *app.argv[1:])
-    return (*app.argv, *_option(app.argv)) if app.listen else app.argv
+    return (*app.argv, *_options(app.argv, count)) if app.listen else app.argv
 
 
-def _is_node(program: str) -> bool:
-    return program.rpartition("/")[2] in _NODE
-
-
-def _option(words: Sequence[str]) -> tuple[str, ...]:
-    for server, (option, others) in _SERVERS.items():
+def _options(words: Sequence[str], count: int) -> tuple[str, ...]:
+    for server, (option, value, most, others) in _SERVERS.items():
         if _runs(server, words) and not any(word.partition("=")[0] in others for word in words):
-            return option
+            fds = range(_FIRST, _FIRST + min(count, most))
+            return tuple(part for fd in fds for part in (option, value.format(fd=fd)))
     return ()
 
 

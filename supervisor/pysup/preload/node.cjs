@@ -2,6 +2,7 @@
 //
 // - server.listen(PORT or PATH) gets the inherited descriptor, where the address is one that PYSUP_LISTEN names;
 // - READY=1 when the first of them listens, or when the program calls process.send("ready"); PYSUP_READY=send: only then;
+// - WATCHDOG=1 from the event loop, where systemd waits for it;
 // - SIGTERM and SIGINT let the requests in flight finish, where the program has no handler of its own.
 //
 // It works in the process that LISTEN_PID names; children, cluster workers and worker threads are left alone.
@@ -18,19 +19,22 @@ const ANY_BACKLOG = 0x7fffffff; // the kernel makes it net.core.somaxconn, as sy
 const IDLE_MILLISECONDS = 500; // how long the drain lets a silent connection ask once more before it closes it
 const LAST_STREAM = 2 ** 31 - 1; // in a GOAWAY: no more, please, but what is on its way is answered; RFC 9113, 6.8
 const SIGNALS = ["SIGTERM", "SIGINT"];
+const PROBE = "pysup-probe"; // the socket, among the inherited ones, on which this instance alone is asked how it is
 
 const { LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES, PYSUP_LISTEN, NOTIFY_SOCKET } = process.env;
-const { PYSUP_READY, PYSUP_BACKLOG, PYSUP_DRAIN } = process.env;
+const { PYSUP_READY, PYSUP_BACKLOG, PYSUP_DRAIN, PYSUP_PROBE, WATCHDOG_USEC, WATCHDOG_PID } = process.env;
 const listenAsUsual = net.Server.prototype.listen;
 const closeAsUsual = net.Server.prototype.close;
 
 function begin() {
   const sockets = LISTEN_PID === undefined ? [] : given();
+  delete process.env.PYSUP_PROBE;
   delete process.env.PYSUP_LISTEN; // LISTEN_* stay: LISTEN_PID says whose they are, and some programs read them
   const tellReady = NOTIFY_SOCKET ? once(notifyReady) : () => {};
   if (NOTIFY_SOCKET && !process.send) offerSend(tellReady);
   const isByListening = PYSUP_READY === undefined || PYSUP_READY === "listening";
   if (sockets.length) takeOver(sockets, isByListening ? tellReady : () => {});
+  if (NOTIFY_SOCKET && WATCHDOG_USEC && WATCHDOG_PID === String(process.pid)) tellAlive(Number(WATCHDOG_USEC) / 1000);
 }
 
 // ---- which sockets there are
@@ -45,6 +49,7 @@ function given() {
     if (index < 0) continue;
     names[index] = undefined;
     const socket = { fd: FIRST_DESCRIPTOR + index, handle: null, isTaken: false, backlog: Number(backlogs.get(name)) };
+    if (name === PYSUP_PROBE && names.includes(PROBE)) socket.probe = FIRST_DESCRIPTOR + names.indexOf(PROBE);
     if (isSocket(socket.fd)) sockets.push(Object.assign(socket, parse(address)));
   }
   return sockets;
@@ -124,7 +129,9 @@ function adopt(server, socket, { backlog, signal }) {
   // What listen() does once there is a handle: it emits 'listening', or takes the handle back and emits 'error'.
   server._listen2(null, -1, -1, socket.backlog || backlog || ANY_BACKLOG);
   if (!server._handle) return false;
+  if (!socket.path && !socket.handle.bind6) standIn(socket);
   if (signal) closeOnAbort(server, signal);
+  if (isSocket(socket.probe)) answerProbes(socket);
   remember(server);
   return true;
 }
@@ -136,17 +143,50 @@ function closeOnAbort(server, signal) {
 
 // One handle for as long as the process lives: a descriptor that Node has closed could never be had again.
 function open(socket, server) {
-  const carrier = new net.Server().on("error", (error) => server.emit("error", error));
-  listenAsUsual.call(carrier, { fd: socket.fd, backlog: socket.backlog || ANY_BACKLOG });
-  const handle = carrier._handle;
+  const handle = handleOf(socket.fd, socket.backlog, (error) => server.emit("error", error));
   if (!handle) return null;
-  carrier._handle = null;
   pause(handle);
   handle.close = () => {
     pause(handle);
     socket.isTaken = false;
   };
   return handle;
+}
+
+function handleOf(fd, backlog, onError) {
+  const carrier = new net.Server().on("error", onError);
+  listenAsUsual.call(carrier, { fd, backlog: backlog || ANY_BACKLOG });
+  const handle = carrier._handle;
+  carrier._handle = null;
+  return handle;
+}
+
+// What comes on this instance's own socket is given to whoever takes what comes on the shared one, as if it came there.
+function answerProbes(socket) {
+  const handle = handleOf(socket.probe, 0, (error) => process.emitWarning(`${PROBE}: ${error.message}`));
+  socket.probe = undefined; // once
+  if (!handle) return;
+  handle.onconnection = (status, client) => {
+    if (status || !socket.isTaken) return client && client.close();
+    client.getpeername = client.getsockname = localhost; // programs look at remoteAddress, which a unix socket has not
+    return socket.handle.onconnection(status, client);
+  };
+  handle.unref();
+}
+
+// A port's socket that is no TCP socket is a stand-in, where a new version is tried apart from all clients.
+function standIn({ handle, host, port }) {
+  const { onconnection } = handle;
+  handle.getsockname = (out) => Object.assign(out, { address: host || "::", port, family: net.isIPv4(host) ? "IPv4" : "IPv6" }) && 0;
+  handle.onconnection = (status, client) => {
+    if (client) client.getpeername = client.getsockname = localhost;
+    return onconnection.call(handle, status, client);
+  };
+}
+
+function localhost(out) {
+  Object.assign(out, { address: "127.0.0.1", port: 0, family: "IPv4" });
+  return 0;
 }
 
 // Stop accepting without closing. libuv has no call for it, but reading and accepting poll with the same watcher.
@@ -165,6 +205,18 @@ function notifyReady() {
   child.on("error", (error) => warn(error.message));
   child.on("exit", (code) => code && warn(`exit code ${code}`));
   child.unref();
+}
+
+// Running systemd-notify anew each time would stop the loop for as long as a fork takes, 80 ms with a heap of 1.5 GB.
+function tellAlive(milliseconds) {
+  const { spawn } = require("child_process");
+  const env = { NOTIFY_SOCKET, PATH: `${process.env.PATH || ""}:/usr/bin:/bin` };
+  const script = "while read -r _; do systemd-notify WATCHDOG=1; done"; // ends with this process
+  const helper = spawn("/bin/sh", ["-c", script], { env, stdio: ["pipe", "ignore", "inherit"] });
+  for (const one of [helper, helper.stdin]) one.on("error", () => {}).unref();
+  const tell = () => helper.stdin.write("\n");
+  tell();
+  setInterval(tell, milliseconds / 3).unref();
 }
 
 // PM2's way to say ready: if (process.send) process.send("ready"). Other messages have nobody to go to.
