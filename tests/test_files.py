@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tomllib
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -14,10 +15,12 @@ import yaml
 
 from pysup import parse
 from pysup.app import PER_CORE, App, Limits, Log, Placement, Ready, ReadyWhen, Restart
-from pysup.errors import SpecError
-from pysup.files import about, document, kinds, schema
+from pysup.cli.init import init
+from pysup.errors import Conflict, SpecError
+from pysup.files import about, document, kinds, schema, starter
 from pysup.files.build import STANDARD_PATH
 from pysup.files.problems import Malformed
+from pysup.files.source import Source
 from pysup.host import cpus
 from pysup.listen import Listen
 from pysup.triggers import Watched
@@ -527,3 +530,41 @@ def test_the_manual_has_every_key() -> None:
     if "PYSUP_WRITE_DOCS" in os.environ:
         page.write_text(wanted)
     assert page.read_text() == wanted
+
+
+PROJECTS = {
+    "Procfile": ("web: sleep 1\nworker: sleep 2\n", {"web": "sleep 1", "worker": "sleep 2"}),
+    "package.json": ('{"name": "@me/shop", "scripts": {"start": "node src/main.js"}}', {"shop": "src/main.js"}),
+    "pyproject.toml": ('[project]\nname = "my.site"\ndependencies = ["uvicorn>=1"]\n', {"my-site": "uvicorn main:app"}),
+    "go.mod": ("module example.com/me/tool/v2\n", {"tool": "./tool"}),
+    "Gemfile": ('gem "puma"\n', {"project": "bundle exec puma"}),
+    "README": ("nothing to run", {}),
+}
+
+
+@pytest.mark.parametrize("name", PROJECTS)
+def test_a_starter_is_for_the_project_that_is_there(tmp_path: Path, name: str) -> None:
+    """It is a valid file; all but the commands are comments, and those are right when they are taken in."""
+    project = tmp_path / "project"
+    (project / "src").mkdir(parents=True)
+    (project / "src/main.js").touch()
+    (project / "main.py").touch()
+    content, wanted = PROJECTS[name]
+    (project / name).write_text(content)
+    text = starter.text(project)
+    found = tomllib.loads(text).get("apps", {})
+    assert {app: keys["command"] for app, keys in found.items()} == wanted
+    examples = [line for line in text.splitlines() if re.match(r"# [a-z_.]+ = ", line) and "command" not in line]
+    assert len(examples) > 5
+    whole = "\n".join(line.removeprefix("# ") for line in text.splitlines()[1:] if line.startswith(("# [", *examples)))
+    assert not list(schema.validate(Source(file="x", data={}, find_lines=dict), tomllib.loads(whole)))
+
+
+def test_a_file_that_is_there_is_not_overwritten(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By any of its names."""
+    monkeypatch.chdir(Path(write("{}", "pysup.yaml")).parent)
+    with pytest.raises(Conflict, match=r"there is .pysup\.yaml. already"):
+        init()
+    Path("pysup.yaml").unlink()
+    init()
+    assert "[apps.web]" in Path("pysup.toml").read_text()

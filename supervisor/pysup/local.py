@@ -18,7 +18,13 @@ _PROGRAM_DIRECTORIES = ("/usr/bin", "/bin", "/usr/local/bin")
 
 def store(scope: Scope) -> Store:
     """Where the units of a scope live here."""
-    return Store(ground.runtime_dir(scope), ground.saved_dir(scope), ground.lock_dir(scope), BOOT_TARGET[scope])
+    return Store(
+        ground.runtime_dir(scope),
+        ground.saved_dir(scope),
+        ground.lock_dir(scope),
+        BOOT_TARGET[scope],
+        ground.history_dir(scope),
+    )
 
 
 def owner(scope: Scope) -> int:

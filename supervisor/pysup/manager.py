@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pysup.balancing import Wish
     from pysup.describe import Description
     from pysup.host.doctor import Check
+    from pysup.revisions import Revision
     from pysup.transient import RunOptions, RunResult
     from pysup.why import Why
 
@@ -48,6 +49,7 @@ DescriptionList = list["Description"]
 CheckList = list["Check"]
 EventList = list[Event]
 WhyList = list["Why"]
+RevisionList = list["Revision"]
 _Chosen = list[Chosen]
 
 Connect = Callable[[], contextlib.AbstractAsyncContextManager[Bus]]
@@ -118,11 +120,14 @@ class Manager:
             return replace(status.assemble(self._store.get(what.name), {}, self.scope), notes=notes)
         return await self._begin(what, wait=wait, timeout=timeout, restart=False)
 
-    async def define(self, app: App) -> AppStatus:
-        """Have an app known, or known as it is now, without starting it. What runs of it goes on as it is."""
+    async def define(self, app: App, *, anew: bool = False) -> AppStatus:
+        """Have an app known, or known as it is now, without starting it. What runs of it goes on as it is.
+
+        With *anew* its files are written again, even if they should say the same.
+        """
         preflight.check(app, self.scope)
         operator = await self._operator()
-        await operator.define(app)
+        await operator.define(app, anew=anew)
         return await self.get(app.name)
 
     async def restart(self, selectors: Selectors, *, wait: bool = True, timeout: float | None = None) -> AppList:
@@ -145,6 +150,25 @@ class Manager:
                 await operator.reload(app, options)
             self._record(Reloaded(app=app.name, at=time.time()))
         return await self.list([app.name for app in apps])
+
+    def revisions(self, name: str) -> RevisionList:
+        """What an app was, oldest first, and who made it so; the newest is what it is."""
+        return self._store.revisions(name)
+
+    async def rollback(self, name: str, number: int | None = None, *, options: ReloadOptions = USUAL) -> AppStatus:
+        """Make an app what it was: at revision *number*, or before the last change. Waits and raises like ``reload``.
+
+        One that does not run is changed only.
+        """
+        from pysup import revisions  # few need it
+
+        before = self._store.get(name).require()
+        wanted = revisions.choose(self._store.revisions(name), name, before, number).app
+        if any(one.is_up for one in (await self.get(name)).instances):
+            await self.reload(wanted, options=options)
+        else:
+            await self.define(wanted)
+        return await self.get(name)
 
     async def stop(self, selectors: Selectors, *, wait: bool = True, timeout: float | None = None) -> AppList:
         """Stop; returns when every process has ended. What is stopped stays known."""

@@ -49,11 +49,11 @@ class Operator:
             await self.bus.calls(decision.resets)
         return decision
 
-    async def define(self, app: App) -> None:
+    async def define(self, app: App, *, anew: bool = False) -> None:
         """Write what has changed; nothing is started or stopped."""
         async with self._locked(app.name):
             found = self.store.find(app.name)
-            if found and found.app == app:
+            if found and found.app == app and not anew:
                 return
             saved = found is not None and found.saved
             rendered = await self.bus.converse(self.workshop.render(app, saved=saved))

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pysup import jobs, names, starting, states
+from pysup import jobs, names, revisions, starting, states
 from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.connection import Bus
@@ -125,7 +125,8 @@ class Roll:
         if before is None or self.before is None or before == self.app or not self.options.rollback:
             said = f"{_list(batch)} failed, {_list(done)} replaced before it, the rest runs as before"
         else:
-            await self._write(before, self.before)
+            with revisions.taking_back():
+                await self._write(before, self.before)
             await jobs.perform(self.bus, [systemd1.restart_unit(name.unit) for name in batch])
             said = f"the old settings are back, {_list(batch)} with them; with the new ones: {_list(done)}"
         raise StartFailed(f"{exc.message}; {said}", results=exc.results, log=exc.log, hint=exc.hint) from exc

@@ -22,6 +22,7 @@ from pysup.unitfile import parse, parse_environment
 
 if TYPE_CHECKING:
     from pysup.render import File
+    from pysup.revisions import Revision
 
 _MANIFEST = "MANIFEST"
 
@@ -49,12 +50,13 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The two places where units of one scope live, and the place of the locks."""
+    """The two places where units of one scope live, the place of the locks, and that of revisions, if they are kept."""
 
     runtime: Path
     saved: Path
     locks: Path
     boot_target: str
+    history: Path | None = None
 
     def names(self) -> list[str]:
         """The apps that are there, in order of their names."""
@@ -149,11 +151,44 @@ class Store:
         is_enabled = saved and "[Install]" in files[names.target_unit(name)].text
         self._commit(name, self.directory(saved=saved), files, links if is_enabled else {})
         self._commit(name, self.directory(saved=not saved), {}, {})
+        if self.history:
+            from pysup import revisions  # who only reads need not load it
+
+            environment = files.get(names.environment_file(name))
+            with disk.writing(self.history):
+                revisions.record(
+                    self.history, name, files[names.template_unit(name)].text, environment.text if environment else ""
+                )
+
+    def revisions(self, name: str) -> list[Revision]:
+        """What the app was, oldest first; the newest is what it is."""
+        from pysup import revisions
+
+        return revisions.read(self.history, self.get(name).name) if self.history else []
+
+    def is_unfinished(self, name: str) -> bool:
+        """Whether a change of the app was begun and never ended: what runs may be older than its files."""
+        return (self.locks / f"{name}.unfinished").exists()
+
+    @contextlib.contextmanager
+    def unfinished(self, name: str) -> Iterator[None]:
+        """Have the app count as unfinished for a block, and after it unless it ends well."""
+        mark = self.locks / f"{name}.unfinished"
+        with disk.writing(self.locks):
+            self.locks.mkdir(mode=0o755, parents=True, exist_ok=True)
+            mark.touch(mode=0o600)
+        yield
+        mark.unlink(missing_ok=True)
 
     def remove(self, name: str) -> None:
         """Take the app's files away; what others put beside them stays. The lock must be held."""
         for directory in (self.runtime, self.saved):  # the saved copy is the one that counts, so it goes last
             self._commit(name, directory, {}, {})
+        (self.locks / f"{name}.unfinished").unlink(missing_ok=True)
+        if self.history:
+            from pysup import revisions
+
+            revisions.forget(self.history, name)
 
     def write_spare(self, files: Mapping[str, File]) -> None:
         """Put the files of a spare instance beside the app's, until the next boot at most."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pysup.logs import LogOptions
     from pysup.manager import Manager as AsyncManager
     from pysup.reload import ReloadOptions
+    from pysup.revisions import Revision
     from pysup.transient import RunOptions, RunResult
     from pysup.why import Why
 
@@ -45,6 +46,7 @@ DescriptionList = list["Description"]
 CheckList = list["Check"]
 EventList = list["Event"]
 WhyList = list["Why"]
+RevisionList = list["Revision"]
 
 
 class Manager:
@@ -103,6 +105,16 @@ class Manager:
 
         return self._run(lambda manager: manager.reload(what, options=options or USUAL))
 
+    def revisions(self, name: str) -> RevisionList:
+        """What an app was."""
+        return self._store.revisions(name)
+
+    def rollback(self, name: str, number: int | None = None, *, options: ReloadOptions | None = None) -> AppStatus:
+        """Make an app what it was."""
+        from pysup.reload import USUAL
+
+        return self._run(lambda manager: manager.rollback(name, number, options=options or USUAL))
+
     def stop(self, selectors: Selectors, *, wait: bool = True, timeout: float | None = None) -> AppList:
         """Stop."""
         return self._run(lambda manager: manager.stop(selectors, wait=wait, timeout=timeout))
@@ -125,11 +137,11 @@ class Manager:
 
     def list(self, selectors: Selectors = selector.ALL) -> AppList:
         """How apps are now."""
-        return self._ask(status.apps(self._store, self.scope, selectors))
+        return self.ask(status.apps(self._store, self.scope, selectors))
 
     def get(self, name: str) -> AppStatus:
         """One app in every detail."""
-        return self._ask(status.apps(self._store, self.scope, self._store.get(name).name, detail=True))[0]
+        return self.ask(status.apps(self._store, self.scope, self._store.get(name).name, detail=True))[0]
 
     def logs(
         self, selectors: Selectors = selector.ALL, *, options: LogOptions | None = None, follow: bool = False
@@ -187,27 +199,28 @@ class Manager:
         """All about apps and instances."""
         from pysup import describe
 
-        gathered = self._ask(describe.gather(self._store, self.scope, selectors))
+        gathered = self.ask(describe.gather(self._store, self.scope, selectors))
         return describe.complete(self._store, gathered, lines=lines)
 
     def why(self, selectors: Selectors = selector.ALL, *, count: int = 1, lines: int = 10) -> WhyList:
         """How instances ended last, and what comes next."""
         from pysup import why
 
-        apps = self._ask(status.apps(self._store, self.scope, selectors, detail=True))
+        apps = self.ask(status.apps(self._store, self.scope, selectors, detail=True))
         return why.tell(self._store, apps, count=count, lines=lines)
 
     def doctor(self) -> CheckList:
         """What is wrong with apps and units."""
         from pysup import doctor
 
-        return self._ask(doctor.checks(self._store, self.scope))
+        return self.ask(doctor.checks(self._store, self.scope))
 
     def run(self, argv: Sequence[str], *, options: RunOptions | None = None) -> RunResult:
         """Run a command as a transient unit."""
         return self._run(lambda manager: manager.run(argv, options=options))
 
-    def _ask(self, conversation: Conversation[T]) -> T:
+    def ask(self, conversation: Conversation[T]) -> T:
+        """Carry on a conversation with systemd over a blocking connection."""
         from pysup.bus.blocking import BlockingConnection
 
         address = ground.bus_address(self.scope)
@@ -225,9 +238,9 @@ class Manager:
 
         ground.require_rights(self.scope)
         preflight.check(app, self.scope)
-        notes = self._ask(preflight.ask(app, self.scope))
+        notes = self.ask(preflight.ask(app, self.scope))
         workshop = converge.Workshop(self.scope, self._store)
-        if not self._ask(converge.start_now(self._store, workshop, app, force=force)):
+        if not self.ask(converge.start_now(self._store, workshop, app, force=force)):
             return None
         asked = Asked(app=app.name, at=time.time(), by=local.caller(), verb="start")
         journal.send(deeds.encode(asked, self.scope))

@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_command_from_info
 from typer.models import CommandInfo
 
+from pysup import revisions
 from pysup.cli import commands, options, output
 from pysup.cli.options import Scopes
 from pysup.cli.version import version as print_version
@@ -91,6 +92,7 @@ class Group(TyperGroup):
         name, *rest = commands.expand(args)
         row = commands.TABLE.get(name)
         if row is not None:
+            revisions.explain(f"pysup {name}")
             return name, build(row), rest
         if ctx.resilient_parsing:
             return None, None, rest

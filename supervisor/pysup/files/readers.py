@@ -34,6 +34,12 @@ def is_file(target: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in _PATTERNS) and os.path.isfile(target)  # noqa: PTH113
 
 
+def shown(file: str) -> str:
+    """A file's path as it is told: from here, if that is shorter."""
+    near = os.path.relpath(file)
+    return near if len(near) < len(file) else file
+
+
 def here(directory: str = ".") -> str | None:
     """The file of apps in a directory, or None."""
     for name in NATIVE:

@@ -185,6 +185,14 @@ def lock_dir(scope: Scope, caller: Caller | None = None) -> Path:
     return caller.path("/run/pysup") if scope is Scope.SYSTEM else user_runtime_dir(caller) / "pysup"
 
 
+def history_dir(scope: Scope, caller: Caller | None = None) -> Path:
+    """Where revisions of a scope's apps are kept; it may have to be made."""
+    caller = caller or Caller.now()
+    if scope is Scope.SYSTEM:
+        return caller.path("/var/lib/pysup/revisions")
+    return caller.path(_home(caller)) / ".local/state/pysup/revisions"
+
+
 def _home(caller: Caller) -> str:
     try:
         return pwd.getpwuid(caller.uid).pw_dir
