@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import select
+import stat
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
 from pysup.app import App
+from pysup.errors import Conflict, NotPermitted
 from pysup.journal import Entry, Kind, Query, Tail
+from pysup.names import InstanceName
 
 _BLOCK = 64 * 1024
 _GRACE_USEC = 1_000_000  # so late may journald be with what was written before the query's end
@@ -47,6 +51,49 @@ def find(app: App, numbers: Iterable[int]) -> list[LogFile]:
                 path = place.replace("{instance}", str(number))
                 found.setdefault(path, LogFile(app=app.name, number=own, kind=kind, path=path))
     return list(found.values())
+
+
+def empty(file: LogFile) -> int | None:
+    """Make a file empty, and say how many bytes it held; None if it is not there. Who writes to it begins it anew.
+
+    Only a plain file by its own name is touched: a link that somebody put in its place would lead elsewhere, and this
+    may run as root.
+    """
+    path = Path(file.path)
+    if path.parent.resolve() != path.parent:
+        raise Conflict(f"{path} is not emptied: its directory is a link", hint=f"Name it {path.resolve()}.")
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except PermissionError as exc:
+        raise NotPermitted(f"{path} may not be emptied", hint="Type sudo before the command.") from exc
+    except OSError as exc:
+        raise Conflict(f"{path} is not emptied: {exc.strerror}", hint="Look what it is: ls -l.") from exc
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            raise Conflict(f"{path} is not emptied: it is no plain file", hint="Look what it is: ls -l.")
+        os.ftruncate(descriptor, 0)
+        return found.st_size
+    finally:
+        os.close(descriptor)
+
+
+def mark_flushed(directory: Path, name: InstanceName) -> None:
+    """Remember that what an instance has written to the journal until now is not to be shown; until the next boot."""
+    directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+    mark = directory / f"{name}.flushed"
+    mark.touch(mode=0o644)
+    os.utime(mark)
+
+
+def flushed(directory: Path, name: InstanceName) -> int | None:
+    """Since when its lines in the journal are to be shown, in microseconds since the epoch; None for ever."""
+    try:
+        return os.stat(f"{directory}/{name}.flushed").st_mtime_ns // 1000  # noqa: PTH116 (cheaper than a Path)
+    except OSError:
+        return None
 
 
 def last(file: LogFile, lines: int | None) -> list[FileLine]:

@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from pysup import journal, status
+from pysup import journal, logfiles, status
 from pysup.app import App
 from pysup.errors import PysupError
 from pysup.events import Exited
 from pysup.explain import WATCHDOG_SAYS
-from pysup.host import users
+from pysup.host import ground, users
 from pysup.journal import Entry, Kind, Query, Source, Tail
 from pysup.names import InstanceName
 from pysup.selector import select
@@ -26,6 +26,7 @@ from pysup.unit import Exit, Scope
 class LogOptions:
     """Which lines are meant. Times are seconds since the epoch; ``lines`` the last so many, None for all.
 
+    Without ``since``, what was written before an app's last ``flush`` is passed over.
     ``priority`` is the highest syslog number that passes; ``grep`` a regular expression searched for in the message.
     """
 
@@ -38,6 +39,14 @@ class LogOptions:
 
 
 DEFAULT = LogOptions()
+
+
+class Flushed(NamedTuple):
+    """An app whose logs begin anew: its files with what was in each, in bytes; and whether it writes to the journal."""
+
+    app: str
+    emptied: tuple[tuple[str, int], ...]
+    in_journal: bool
 
 
 class Restarted(NamedTuple):
@@ -58,11 +67,38 @@ def query(store: Store, scope: Scope, selectors: str | Sequence[str], options: L
     """The question for the lines of the chosen apps and instances."""
     stored = status.read(store)
     sources = [
-        Source(instance=InstanceName(one.app, number), uid=_uid(stored[one.app], scope))
+        Source(
+            instance=name,
+            uid=_uid(stored[name.app], scope),
+            since_usec=logfiles.flushed(store.locks, name) if options.since is None else None,
+        )
         for one in select(selectors, status.known(stored))
-        for number in one.numbers
+        for name in (InstanceName(one.app, number) for number in one.numbers)
     ]
+    marks = [source.since_usec for source in sources if source.since_usec is not None]
+    if marks and len(marks) == len(sources):  # then reading need not go further back
+        options = replace(options, since=min(marks) / 1_000_000)
     return _query(sources, scope, options)
+
+
+def flush(store: Store, scope: Scope, selectors: str | Sequence[str]) -> list[Flushed]:
+    """Empty the log files of apps, and have what they wrote to the journal passed over by ``query`` from now on.
+
+    The journal itself keeps its lines: nobody can take some out. A query with ``since`` still finds them. Raises
+    NotPermitted, and Conflict for a file that is not what it was when it was written to.
+    """
+    ground.require_rights(scope)
+    stored = status.read(store)
+    found = []
+    for one in select(selectors, status.known(stored)):
+        app = stored[one.app].require()
+        files = logfiles.find(app, one.numbers)
+        emptied = [(file.path, size) for file in files if (size := logfiles.empty(file)) is not None]
+        for number in one.numbers:
+            logfiles.mark_flushed(store.locks, InstanceName(one.app, number))
+        in_journal = "journal" in (app.log.output, app.log.error)
+        found.append(Flushed(app=one.app, emptied=tuple(emptied), in_journal=in_journal))
+    return found
 
 
 def last_lines(app: App, scope: Scope, name: InstanceName, count: int, *, since: float | None = None) -> list[str]:

@@ -48,6 +48,8 @@ ROWS = (
     Row("logs", "logs:logs", "Show what apps write, and follow it.", LOOK),
     Row("events", "events:events", "Tell what happens to apps, and what happened.", LOOK),
     Row("why", "why:why", "Tell why an app ended, and what to try.", LOOK),
+    Row("flush", "flush:flush", "Empty log files, and have logs begin anew.", LOOK),
+    Row("logrotate", "flush:logrotate", "Print what logrotate needs to know of an app's log files.", LOOK),
     Row("describe", "describe:describe", "Show all about an app, and why it failed.", LOOK),
     Row("revisions", "revisions:revisions", "Show what an app was, and who changed it.", LOOK),
     Row("env", "env:env", "Show the environment of an instance.", LOOK),

@@ -42,6 +42,7 @@ def is_filtered(query: Query) -> bool:
         or query.invocation_id is not None
         or query.priority is not None
         or query.kinds != frozenset(Kind)
+        or any(source.since_usec is not None for source in query.sources)
     )
 
 
@@ -53,6 +54,7 @@ def is_exact(query: Query) -> bool:
         and query.invocation_id is None
         and (query.priority is None or query.priority < _INFO)
         and (Kind.ERR in query.kinds or Kind.OUT not in query.kinds)
+        and all(source.since_usec is None for source in query.sources)
     )
 
 
@@ -129,6 +131,8 @@ class Selector:
         if said is None:
             return None
         source, of_systemd = said
+        if source.since_usec is not None and record.at_usec < source.since_usec:
+            return None
         priority = _number(record.text("PRIORITY"))
         priority = _INFO if priority is None or priority > 7 else priority
         kind = Kind.SYSTEMD if of_systemd else Kind.ERR if priority <= 3 else Kind.OUT

@@ -49,10 +49,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """An instance to read, and the user under which it runs (None for not known: then it is found by unit only)."""
+    """An instance to read, and the user under which it runs (None for not known: then it is found by unit only).
+
+    What it wrote before ``since_usec`` does not count, if that is given.
+    """
 
     instance: InstanceName
     uid: int | None
+    since_usec: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
