@@ -32,8 +32,8 @@ def check(app: App, scope: Scope) -> None:
         if any(char in file for char in "*?["):
             raise SpecError(f"app {app.name!r}: env file {file!r} would be a pattern", hint="Rename it without * ? [.")
     _check_watch(app)
-    for event in app.schedule.calendar if app.schedule else ():
-        calendar.check(event, app.name)
+    if app.schedule:
+        calendar.check(app.schedule.calendar, app.name)
     for name, reference in app.secrets.items():
         kind, _, file = reference.partition(":")
         if kind == "credential" and file.startswith("/") and not Path(file).exists():
