@@ -168,7 +168,7 @@ def test_an_app_is_restarted_at_its_times_one_instance_after_the_other(manager: 
     """Each once the one before it has lived half a second; the journal says why, among systemd's words."""
     began = time.time()
     with manager.watch() as events:
-        manager.start(apps.app(instances=2, schedule=EACH_SECOND))
+        manager.start(apps.app(instances=2, schedule=EACH_SECOND), wait=False)
         seen = started(events, 4)
     assert [str(one.name) for one in seen[2:]] == ["web@0", "web@1"]
     assert len({one.pid for one in seen}) == 4
@@ -183,7 +183,7 @@ def test_an_app_is_restarted_at_its_times_one_instance_after_the_other(manager: 
 
 def test_what_was_stopped_is_not_started_by_its_schedule(manager: Manager) -> None:
     """Neither the app nor one instance of it; PM2 starts both."""
-    manager.start(apps.app(instances=2, schedule=EACH_SECOND))
+    manager.start(apps.app(instances=2, schedule=EACH_SECOND), wait=False)
     manager.stop("web@0")
     with manager.watch() as events:
         assert starts(events, 2) == ["web@1", "web@1"]
@@ -200,13 +200,14 @@ def test_restarts_at_times_lose_no_request_where_instances_share_a_socket(manage
         listen=(Listen(address=f"127.0.0.1:{port}", name="http"),),
         instances=2,
         ready=Ready(when=ReadyWhen.NOTIFY, timeout=20),
-        schedule=EACH_SECOND,
+        schedule=NEVER_SOON,
     )
-    manager.start(shared)
-    with hammer.load(port) as tally, manager.watch() as events:
-        starts(events, 4)
+    before = {one.pid for one in manager.start(shared).instances}
+    with hammer.load(port) as tally:
+        subprocess.run(["systemctl", f"--{manager.scope.value}", "start", "pysup-web-schedule.service"], check=True)
         tally.wait_for(100)
     assert tally.failures == []
+    assert before.isdisjoint(one.pid for one in manager.get("web").instances)
 
 
 def test_a_restart_that_fails_leaves_the_other_instances_alone(manager: Manager, tmp_path: Path) -> None:

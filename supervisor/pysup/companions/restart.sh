@@ -29,8 +29,9 @@ for unit; do
     say "$unit" 5 "restarting, because $reason" "$(asked "$unit")
 "
     systemctl "$manager" reset-failed "$unit" 2>/dev/null
-    systemctl "$manager" restart "$unit" && sleep "$pause" &&
-        [ "$(show ActiveState "$unit")$(show NRestarts "$unit")" = active0 ] && continue
+    case $state in failed | inactive) verb=start ;; *) verb=try-restart ;; esac # who is stopped just now stays so
+    systemctl "$manager" "$verb" "$unit" && sleep "$pause"
+    case $(show ActiveState "$unit")$(show NRestarts "$unit") in active0 | inactive* | deactivating*) continue ;; esac
     say "$unit" 3 "it did not come up again; what comes after it was left as it is" ''
     exit 1
 done

@@ -10,7 +10,8 @@ from pysup.errors import SpecError
 
 def check(events: Sequence[str], app: str) -> None:
     """Raise SpecError if one is no calendar event, or if none of them ever comes."""
-    if events and not any([_comes(event, app) for event in events]):
+    come = [_comes(event, app) for event in events]
+    if not any(come):
         raise SpecError(f"app {app!r}: schedule has {events[0]!r}, which never comes again", hint="Look at its date.")
 
 
