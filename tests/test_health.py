@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -67,6 +67,8 @@ while True:
             pass
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 """
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 OFTEN = Watchdog(when=WatchdogWhen.HTTP, url="http://127.0.0.1:{port}/health", interval=0.1, timeout=0.5, failures=2)
 ASK = grounds.ROOT / "supervisor/pysup/probe/ask.py"
@@ -153,12 +155,14 @@ def test_watchdogs_are_read_as_people_write_them(text: str, means: Watchdog | No
 
 
 def test_what_a_program_cannot_do_is_refused() -> None:
-    """Before anything is written: uvicorn takes one socket, and only Node has process.send."""
+    """Before anything is written: uvicorn takes one socket, gunicorn says no WATCHDOG=1, only Node has process.send."""
     listen = (Listen(address="8080"),)
     uvicorn = apps.app(command=("/usr/bin/uvicorn", "x:y"), listen=listen, ready=parse.ready("tcp"))
     with pytest.raises(SpecError, match="uvicorn takes one socket") as caught:
         render(uvicorn, apps.MACHINE, "/run")
     assert "gunicorn" in caught.value.hint
+    with pytest.raises(SpecError, match="gunicorn never tells"):
+        render(apps.app(command=("/usr/bin/gunicorn", "x:y"), watchdog=Watchdog()), apps.MACHINE, "/run")
     with pytest.raises(SpecError, match="is not node"):
         render(apps.app(ready=parse.ready("send")), apps.MACHINE, "/run")
 
@@ -321,6 +325,24 @@ def test_a_program_that_stops_telling_that_it_lives_is_restarted(manager: Manage
         assert [end.result for end in until_started(events)] == ["watchdog"]
 
 
+def test_the_command_reports_a_version_that_answers_wrongly(pysup: Command, scope: Scope) -> None:
+    """Exit code 1; what it answered, what that means for the rest, and the last line; the old one answers on."""
+    port = programs.free_port()
+    script = f"from http.server import *; import socket, sys; from pysup import daemon\n{ANSWERING}"
+    asked = ("--ready", f"http://127.0.0.1:{port}/ 200", "--ready-timeout", "1500ms")
+    start = ("start", sys.executable, "--name", "web", "--listen", str(port), *asked)
+    try:
+        pysup(*start, "--", "-c", script, "200")
+        failed = pysup(*start, "--rolling", "--", "-c", script, "503", check=False)
+        assert failed.returncode == 1
+        assert "was not ready within 1.5 s: GET" in failed.stderr
+        assert "answered 503, wanted 200; nothing else was touched" in failed.stderr
+        assert "| not ready: GET" in failed.stderr
+        assert get(port)[0] == 200
+    finally:
+        pysup("delete", "all")
+
+
 @pytest.mark.systemd
 def test_a_node_program_whose_event_loop_hangs_is_restarted() -> None:
     """The preload tells systemd from the loop; nothing in the program need know."""
@@ -358,6 +380,19 @@ def test_node_says_when_it_is_ready_or_the_start_fails(tmp_path: Path) -> None:
         finally:
             manager.delete("all")
 
+
+# Answers with the status that is its argument, on all of its sockets.
+ANSWERING = """
+import threading
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self): self.send_response(int(sys.argv[1])); self.end_headers()
+    def log_message(self, *_): pass
+    def address_string(self): return ""
+for sock in daemon.listen_sockets():
+    server = ThreadingHTTPServer(("", 0), Answer, bind_and_activate=False)
+    server.socket = sock
+    threading.Thread(target=server.serve_forever).start()
+"""
 
 HANGING = """
 require('http').createServer((request, response) => {

@@ -50,6 +50,12 @@ def check(app: App) -> None:
             f"app {app.name!r}: ready is send, but {app.argv[0]} is not node: it has no process.send",
             hint="Start the script itself, not npm or a shell around it; or use --ready notify, tcp or http.",
         )
+    silent = next((server for server in ("gunicorn", *_SERVERS) if _runs(server, app.argv)), "")
+    if tells_alive(app) and silent:
+        raise SpecError(
+            f"app {app.name!r}: {silent} never tells systemd that it lives, and would be ended again and again",
+            hint="Have it asked: --watchdog tcp, or a URL.",
+        )
     for server, (option, _, most, _) in _SERVERS.items():
         if app.probed and most == 1 and _runs(server, app.argv):
             raise SpecError(
