@@ -136,8 +136,11 @@ class Manager:
 class Client:
     """A plain connection, to say exactly what is sent when."""
 
-    def __init__(self, port: int) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    def __init__(self, address: int | str) -> None:
+        """A port, or the path of a unix socket."""
+        self.sock = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
+        self.sock.settimeout(PATIENCE)
+        self.sock.connect(address if isinstance(address, str) else ("127.0.0.1", address))
 
     def __enter__(self) -> Self:
         return self

@@ -88,6 +88,54 @@ def test_other_ports_are_none_of_its_business() -> None:
         assert [node.line(), node.line()] == ["true", "true"]
 
 
+def test_what_comes_on_its_own_socket_is_for_the_same_server(tmp_path: Path) -> None:
+    """As if it had come over the shared one, from this machine; while that is closed, it is turned away."""
+    text = """
+        const server = require('http').createServer((q, r) => {
+          r.end([q.url, q.socket.remoteAddress, q.socket.server === server].join(' ') + '\\n')
+          if (q.url === '/close') server.close(() => console.log('closed'))
+        })
+        server.listen(process.env.PORT, () => console.log('open', process.env.PYSUP_PROBE))
+    """
+    own = str(tmp_path / "own")
+    with listening() as sock, listening(own) as asked:
+        sockets = {"web": sock, "pysup-probe": asked}
+        with Node(*script(text), sockets=sockets, PYSUP_LISTEN=f"web={port_of(sock)}", PYSUP_PROBE="web") as node:
+            assert node.line() == "open undefined"
+            with Client(port_of(sock)) as shared, Client(own) as alone:
+                assert shared.ask("/").answer() == ("keep-alive", "/ 127.0.0.1 true")
+                assert alone.ask("/").answer() == ("keep-alive", "/ 127.0.0.1 true")
+                alone.ask("/close").answer()
+                assert shared.is_ended()
+            with Client(own) as late:
+                assert late.is_ended()
+
+
+def test_a_stand_in_for_a_port_looks_like_one(tmp_path: Path) -> None:
+    """Where a new version is tried apart from all clients, it listens on a unix socket and need not know."""
+    text = """
+        const server = require('http').createServer((q, r) => r.end(q.socket.remoteAddress + '\\n'))
+        server.listen(8080, () => console.log(JSON.stringify(server.address())))
+    """
+    own = str(tmp_path / "own")
+    with listening(own) as sock, Node(*script(text), sockets={"web": sock}, PYSUP_LISTEN="web=127.0.0.1:8080") as node:
+        assert node.line() == '{"address":"127.0.0.1","port":8080,"family":"IPv4"}'
+        with Client(own) as client:
+            assert client.ask("/").answer() == ("keep-alive", "127.0.0.1")
+
+
+def test_the_watchdog_is_told_from_the_event_loop(tmp_path: Path) -> None:
+    """At once, and again and again; not while the loop hangs."""
+    text = "setTimeout(() => { console.log('hangs'); for (;;); }, 1000)"
+    env = {"WATCHDOG_USEC": "300000"}
+    with Manager(tmp_path) as manager, Node(*script(text), NOTIFY_SOCKET=manager.address, **env) as node:
+        assert [manager.next() for _ in range(4)] == ["WATCHDOG=1"] * 4
+        assert node.line() == "hangs"
+        while manager.next(0.5):
+            pass
+        assert manager.next(0.5) is None
+
+
 def test_a_socket_is_had_once_at_a_time() -> None:
     """The second to ask is told what Node tells it everywhere."""
     text = """

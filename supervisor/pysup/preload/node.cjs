@@ -34,7 +34,8 @@ function begin() {
   if (NOTIFY_SOCKET && !process.send) offerSend(tellReady);
   const isByListening = PYSUP_READY === undefined || PYSUP_READY === "listening";
   if (sockets.length) takeOver(sockets, isByListening ? tellReady : () => {});
-  if (NOTIFY_SOCKET && WATCHDOG_USEC && WATCHDOG_PID === String(process.pid)) tellAlive(Number(WATCHDOG_USEC) / 1000);
+  const isWatched = WATCHDOG_PID === undefined || WATCHDOG_PID === String(process.pid);
+  if (NOTIFY_SOCKET && WATCHDOG_USEC && isWatched) tellAlive(Number(WATCHDOG_USEC) / 1000);
 }
 
 // ---- which sockets there are
