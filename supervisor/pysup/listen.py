@@ -20,6 +20,7 @@ class Listen:
 
     ``name`` is what programs find it by in ``LISTEN_FDNAMES``; the port, or the file's name, unless given. ``mode``,
     ``owner`` and ``group`` are of a unix socket's file. ``backlog`` is how many connections may wait to be accepted.
+    With ``reuse_port`` other programs of the same user may listen there, too.
     """
 
     address: str
@@ -31,6 +32,7 @@ class Listen:
     no_delay: bool = False
     keep_alive: bool = False
     ipv6_only: bool = False
+    reuse_port: bool = False
 
     def __post_init__(self) -> None:
         if self.address.startswith("/"):
@@ -71,7 +73,7 @@ class Listen:
 
 def parse(text: str) -> Listen:
     """A Listen from ``[NAME=]ADDRESS[,OPTION…]``; the options are mode=0660, owner=, group=, backlog=N, nodelay,
-    keepalive and v6only.
+    keepalive, v6only and reuseport.
     """
     head, *options = text.split(",")
     name, equals, address = head.partition("=")
@@ -100,4 +102,5 @@ _OPTIONS: dict[str, tuple[str, Callable[[str], object]]] = {
     "nodelay": ("no_delay", lambda _: True),
     "keepalive": ("keep_alive", lambda _: True),
     "v6only": ("ipv6_only", lambda _: True),
+    "reuseport": ("reuse_port", lambda _: True),
 }

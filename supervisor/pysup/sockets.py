@@ -126,7 +126,7 @@ def _directives(app: App, listen: Listen, number: int) -> Lines:
     yield "FileDescriptorName", listen.name
     yield "Service", names.instance_unit(app.name, number)
     yield "TriggerLimitIntervalSec", "0"
-    if app.spread:
+    if app.spread or listen.reuse_port:
         yield "ReusePort", "yes"
     if listen.mode is not None:
         yield "SocketMode", f"{listen.mode:04o}"

@@ -59,6 +59,8 @@ ROWS = (
     Row("unsave", "keep:unsave", "Keep apps until the next reboot only.", KEEP),
     Row("startup", "keep:startup", "Turn on what saved apps need at boot.", KEEP),
     Row("unstartup", "keep:unstartup", "Turn it off again.", KEEP),
+    Row("import", "importing:import_", "Move from PM2: its files, or the apps that it runs.", KEEP),
+    Row("pm2", "pm2:command", "PM2's own command line, in pysup's words.", KEEP),
     Row("schema", "schema:schema", "Print the JSON Schema of pysup.toml, for editors.", GROUND),
     Row("doctor", "doctor:doctor", "Check systemd, its parts and the apps, and say what to do.", GROUND),
     Row("box", "box:box", "A private systemd, to try things in.", GROUND),
@@ -79,6 +81,10 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "show": ("describe",),
     "log": ("logs",),
     "sendSignal": ("signal",),
+    "startOrRestart": ("restart",),
+    "startOrReload": ("reload",),
+    "startOrGracefulReload": ("reload",),
+    "ecosystem": ("init",),
 }
 
 # What is asked so often that it must not wait for typer: these very words, and a function without parameters.
@@ -92,7 +98,7 @@ QUICK: dict[tuple[str, ...], str] = {
 
 # The same for commands with some of their options: a function that gets the words behind the command's name, and
 # returns None when they are more than it understands.
-QUICK_WITH_OPTIONS: dict[str, str] = {"logs": "rawlogs:quick"}
+QUICK_WITH_OPTIONS: dict[str, str] = {"logs": "rawlogs:quick", "pm2": "pm2:quick"}
 
 
 def expand(words: Sequence[str]) -> list[str]:

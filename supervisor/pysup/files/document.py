@@ -63,6 +63,7 @@ class _Reading:
     notes: list[Note] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
+    env: str | None = None
 
 
 def load(file: str, *, scope: Scope, env: str | None = None, only: Collection[str] = ()) -> Loaded:
@@ -70,9 +71,23 @@ def load(file: str, *, scope: Scope, env: str | None = None, only: Collection[st
 
     Raises Malformed with all that is wrong with it, and SpecError for an environment or an app that is not there.
     """
-    reading = _Reading()
     file = os.path.abspath(file)  # noqa: PTH100 (resolves no links: the path is what people know it by)
+    reading = _Reading(env=env)
     _read(file, reading, (), None)
+    return _loaded(file, reading, scope=scope, env=env, only=only)
+
+
+def of(data: Mapping[str, Any], file: str, *, scope: Scope) -> Loaded:
+    """The apps of a document that was made, not read; *file* is what it was made from."""
+    source = Source(file=file, data=data, find_lines=dict)
+    reading = _Reading(parts=[_Part(source, data)])
+    reading.problems += dict(schema.validate(source, data)).values()
+    if reading.problems:
+        raise Malformed(reading.problems)
+    return _loaded(file, reading, scope=scope, env=None, only=())
+
+
+def _loaded(file: str, reading: _Reading, *, scope: Scope, env: str | None, only: Collection[str]) -> Loaded:
     drafts = _drafts(reading, env)
     if reading.problems:
         raise Malformed([*reading.problems, *build.problems(drafts.values())])
@@ -86,7 +101,7 @@ def load(file: str, *, scope: Scope, env: str | None = None, only: Collection[st
 
 def names(file: str, *, env: str | None = None, only: Collection[str] = ()) -> list[str]:
     """The names of the apps in a file; what they run need not be there."""
-    reading = _Reading()
+    reading = _Reading(env=env)
     _read(os.path.abspath(file), reading, (), None)  # noqa: PTH100
     drafts = _drafts(reading, env)
     if reading.problems:
@@ -99,7 +114,7 @@ def _read(file: str, reading: _Reading, chain: tuple[str, ...], known: Mapping[s
     reading.seen.append(file)
     if len(reading.seen) > MOST_FILES:
         raise SpecError(f"{chain[0]!r} includes more than {MOST_FILES} files", hint="Include fewer.")
-    found = readers.read(file)
+    found = readers.read(file, reading.env)
     reading.notes += found.notes
     source, data = found.source, found.source.data if found.source.data is not None else {}
     if found.is_native:

@@ -234,6 +234,7 @@ _LISTEN_TABLE: Schema = {
         "no_delay": {"type": "boolean"},
         "keep_alive": {"type": "boolean"},
         "ipv6_only": {"type": "boolean"},
+        "reuse_port": {"type": "boolean"},
     },
 }
 

@@ -12,6 +12,8 @@ from pysup.files.source import Source
 NATIVE = ("pysup.toml", "pysup.yaml", "pysup.yml", "pysup.json")
 
 _PATTERNS = ("*.toml", "*.yaml", "*.yml", "*.json")
+_PM2 = ("*config.js", "*config.cjs", "*config.mjs")
+_ECOSYSTEM = tuple(f"ecosystem.{end}" for end in ("config.js", "config.cjs", "config.mjs", "json", "yml", "yaml"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,15 +25,24 @@ class Found:
     is_native: bool = True
 
 
-def read(file: str) -> Found:
-    """Read a file of apps."""
-    return Found(source=sources.read(file))
+def read(file: str, env: str | None = None) -> Found:
+    """Read a file of apps; PM2's are converted, for the environment *env*."""
+    if file.endswith(".toml"):
+        return Found(source=sources.read(file))
+    from pysup.files import foreign  # pysup.toml needs no more than the standard library
+
+    source = foreign.source(file)
+    converted = foreign.of(source, env)
+    if converted is None:
+        return Found(source=source)
+    source = Source(file=file, data=converted.document, find_lines=dict)
+    return Found(source=source, notes=foreign.told(converted, file), is_native=False)
 
 
 def is_file(target: str) -> bool:
     """Whether a command's target is a file of apps, by its name; what is no file never is."""
     name = os.path.basename(target)  # noqa: PTH119
-    return any(fnmatchcase(name, pattern) for pattern in _PATTERNS) and os.path.isfile(target)  # noqa: PTH113
+    return any(fnmatchcase(name, pattern) for pattern in (*_PATTERNS, *_PM2)) and os.path.isfile(target)  # noqa: PTH113
 
 
 def shown(file: str) -> str:
@@ -41,8 +52,8 @@ def shown(file: str) -> str:
 
 
 def here(directory: str = ".") -> str | None:
-    """The file of apps in a directory, or None."""
-    for name in NATIVE:
+    """The file of apps in a directory, PM2's if there is none of pysup's, or None."""
+    for name in (*NATIVE, *_ECOSYSTEM):
         if os.path.isfile(os.path.join(directory, name)):  # noqa: PTH113, PTH118
             return os.path.join(directory, name)  # noqa: PTH118
     return None
