@@ -325,7 +325,8 @@ def test_a_program_that_stops_telling_that_it_lives_is_restarted(manager: Manage
         assert [end.result for end in until_started(events)] == ["watchdog"]
 
 
-def test_the_command_reports_a_version_that_answers_wrongly(pysup: Command, scope: Scope) -> None:
+@pytest.mark.systemd
+def test_the_command_reports_a_version_that_answers_wrongly(pysup: Command) -> None:
     """Exit code 1; what it answered, what that means for the rest, and the last line; the old one answers on."""
     port = programs.free_port()
     script = f"from http.server import *; import socket, sys; from pysup import daemon\n{ANSWERING}"
@@ -341,6 +342,25 @@ def test_the_command_reports_a_version_that_answers_wrongly(pysup: Command, scop
         assert get(port)[0] == 200
     finally:
         pysup("delete", "all")
+
+
+@pytest.mark.systemd
+def test_a_reload_to_another_account_takes_the_sockets_for_questions_along() -> None:
+    """Only the account that an instance runs as may ask it there."""
+    port = programs.free_port()
+    app = server(listen=(Listen(address=f"127.0.0.1:{port}"),), instances=2)
+    with Manager() as manager:
+        try:
+            manager.start(app)
+            with hammer.load(port) as tally:
+                tally.wait_for(50)
+                (after,) = manager.reload(replace(app, user=grounds.USER))
+                tally.wait_for(50)
+            assert tally.failures == []
+            assert [one.user for one in after.instances] == [grounds.USER] * 2
+            assert Path("/run/pysup-probe/web@1").owner() == grounds.USER
+        finally:
+            manager.delete("all")
 
 
 @pytest.mark.systemd

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pysup import jobs, names, revisions, starting, states
+from pysup import jobs, names, revisions, sockets, starting, states
 from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.connection import Bus
@@ -80,6 +80,14 @@ class Roll:
             await self._settle()
 
     @property
+    def _has_other_probes(self) -> bool:
+        """Whether sockets on which instances are asked are no longer as they were, such as their owner."""
+        old = self.old.app
+        if old is None or not old.probed or not self.app.probed:
+            return False
+        return sockets.probe(old, "%i") != sockets.probe(self.app, "%i")
+
+    @property
     def _spare(self) -> InstanceName:
         return InstanceName(self.app.name, len(self.rendered.numbers))
 
@@ -109,6 +117,9 @@ class Roll:
             await self.front.serve(served, self.app.stop_timeout)
             began = time.time()
             units = [name.unit for name in batch]
+            if self._has_other_probes:
+                for name in batch:  # and with its socket the instance, which then comes back with both
+                    await self._stop_probes(names.probe_unit(name.app, str(name.number)))
             await self.bus.calls([systemd1.reset_failed_unit(unit) for unit in units])
             await jobs.perform(self.bus, [systemd1.restart_unit(unit) for unit in units], timeout=self.options.timeout)
             try:

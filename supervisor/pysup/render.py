@@ -134,7 +134,8 @@ def is_edited(template: str) -> bool:
 def render_spare(app: App, machine: Machine, directory: str) -> dict[str, File]:
     """The files of one more instance, to stand beside those of the app in *directory*; it is not started again."""
     doors = {names.probe_unit(app.name, names.SPARE): sockets.probe(app, names.SPARE)} if app.probed else {}
-    return _beside(app, machine, directory, names.SPARE, names.SPARE, sockets.inherited(app, names.SPARE), doors)
+    form = _beside(_form(app, machine, directory), names.SPARE)
+    return _render_beside(replace(form, inherits=sockets.inherited(app, names.SPARE)), names.SPARE, doors)
 
 
 def render_trial(app: App, machine: Machine, directory: str) -> dict[str, File]:
@@ -142,46 +143,13 @@ def render_trial(app: App, machine: Machine, directory: str) -> dict[str, File]:
     if not sockets.is_tried(app):
         return {}
     doors = sockets.stand_ins(app)
-    return _beside(replace(app, watchdog=None), machine, directory, names.TRIAL, sockets.stand_in(app), [*doors], doors)
+    form = _beside(_form(replace(app, watchdog=None), machine, directory), names.TRIAL)
+    return _render_beside(replace(form, door=sockets.stand_in(app), inherits=[*doors]), names.TRIAL, doors)
 
 
-def _beside(
-    app: App,
-    machine: Machine,
-    directory: str,
-    kind: str,
-    door: str,
-    inherits: Sequence[str],
-    doors: Mapping[str, str],
-) -> dict[str, File]:
-    number = count_instances(app, machine)
-    environment, preloaded, asks = (names.spare_file(app.name, kind, suffix) for suffix in ("env", "cjs", "py"))
-    form = _Form(
-        app=app,
-        machine=machine,
-        directory=directory,
-        instance=str(number),
-        door=door,
-        inherits=inherits,
-        environment=environment,
-        preload=preloaded,
-        probe=asks,
-        balancer=names.spare_file(app.name, kind, "conf"),
-    )
-    service = [*_service_section(form), ("Restart", "no"), *_counted(app, number)]
-    text = section("Unit", _unit_section(form)) + "\n" + section("Service", service)
-    files = {unit: File(socket) for unit, socket in doors.items()}
-    if app.env:
-        files[environment] = File(print_environment(app.env), 0o600)
-    if preload.is_for(app):
-        files[preloaded] = File(machine.preload)
-    if probe.is_for(app):
-        files[asks] = File(machine.probe)
-    return {**files, names.spare_unit(app.name, kind): File(text)}
-
-
-def _template(app: App, machine: Machine, directory: str) -> str:
-    form = _Form(
+def _form(app: App, machine: Machine, directory: str) -> _Form:
+    """That of the template."""
+    return _Form(
         app=app,
         machine=machine,
         directory=directory,
@@ -191,6 +159,35 @@ def _template(app: App, machine: Machine, directory: str) -> str:
         probe=names.probe_file(app.name),
         balancer=names.balancer_file(app.name),
     )
+
+
+def _beside(form: _Form, kind: str) -> _Form:
+    """That of an instance beside the app's own, with files of its own."""
+    environment, preloaded, asks, config = (
+        names.spare_file(form.app.name, kind, suffix) for suffix in ("env", "cjs", "py", "conf")
+    )
+    number = str(count_instances(form.app, form.machine))
+    return replace(
+        form, instance=number, door=kind, environment=environment, preload=preloaded, probe=asks, balancer=config
+    )
+
+
+def _render_beside(form: _Form, kind: str, doors: Mapping[str, str]) -> dict[str, File]:
+    app, machine = form.app, form.machine
+    service = [*_service_section(form), ("Restart", "no"), *_counted(app, int(form.instance))]
+    text = section("Unit", _unit_section(form)) + "\n" + section("Service", service)
+    files = {unit: File(socket) for unit, socket in doors.items()}
+    if app.env:
+        files[form.environment] = File(print_environment(app.env), 0o600)
+    if preload.is_for(app):
+        files[form.preload] = File(machine.preload)
+    if probe.is_for(app):
+        files[form.probe] = File(machine.probe)
+    return {**files, names.spare_unit(app.name, kind): File(text)}
+
+
+def _template(app: App, machine: Machine, directory: str) -> str:
+    form = _form(app, machine, directory)
     text = (
         f"# Made by pysup, which reads it back. To add directives: systemctl edit {names.template_unit(app.name)}\n"
         + section("Unit", _unit_section(form))

@@ -192,9 +192,9 @@ def environment(app: App) -> str:
         "PYSUP_LISTEN": " ".join(f"{one.name}={one.address}" for one in app.listen),
         # Node's listen() sets the backlog that all share anew.
         "PYSUP_BACKLOG": " ".join(f"{one.name}={one.backlog}" for one in app.listen if one.backlog is not None),
-        # Ends by itself before systemd has to: connections such as WebSockets never end.
         # Whose server gets the connections to the instance's own socket.
         "PYSUP_PROBE": app.probed.name if app.probed else "",
+        # Ends by itself before systemd has to: connections such as WebSockets never end.
         "PYSUP_DRAIN": f"{app.stop_timeout * 0.8:g}",
     }
     return " ".join(quote(f"{name}={value}") for name, value in variables.items() if value)

@@ -152,7 +152,8 @@ def _is_alive() -> bool:
 
 def _say(text: str) -> None:
     """To where the app's stderr goes; in the journal, as an error."""
-    prefix = "<3>" if "JOURNAL_STREAM" in os.environ else ""
+    stderr = os.fstat(2)
+    prefix = "<3>" if os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}" else ""
     os.write(2, (prefix + text + "\n").encode())
 
 
