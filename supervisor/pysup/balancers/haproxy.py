@@ -67,11 +67,12 @@ def _defaults(balance: Balance) -> Iterator[str]:
 
 def _trying(balance: Balance) -> Iterator[str]:
     """How long is waited for instances, and what is tried again."""
+    is_here = balance.host == "localhost" or balance.host.startswith(("127.", "::1"))
     yield f"mode {balance.mode.value}"
-    yield "timeout connect 5s"
+    yield f"timeout connect {'100ms' if is_here else '2s'}  # also the pause before it is tried again"
     yield "timeout queue 30s"
     yield f"timeout server {_time(balance.patience)}"
-    yield "retries 5"
+    yield f"retries {10 if is_here else 3}"
     yield "option redispatch 1"
     if balance.mode is Mode.HTTP:
         yield "timeout tunnel 1h  # WebSockets"

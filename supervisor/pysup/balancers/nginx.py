@@ -129,9 +129,13 @@ def _upstream(balance: Balance, servers: Collection[str], hashed: str) -> Iterat
         yield f"hash {hashed} consistent;"
     elif balance.mode is Mode.TCP:
         yield "least_conn;"
-    for server in servers:
-        address = f"unix:{server}" if server.startswith("/") else server
-        yield f"server {address} max_fails=2 fail_timeout=1s;"
+    addresses = [f"unix:{server}" if server.startswith("/") else server for server in servers]
+    # A server that failed is left out for a while; when that has come to all of them, all are tried.
+    rests = len(addresses) > 1 and not balance.sticky  # backup servers go with no hash
+    for address in addresses:
+        yield f"server {address} {'max_fails=3 fail_timeout=2s' if rests else 'max_fails=0'};"
+    for address in addresses if rests else ():
+        yield f"server {address} max_fails=0 backup;"
     if balance.mode is Mode.HTTP:
         yield "keepalive 32;"
     yield "}"
