@@ -5,20 +5,24 @@ The machine itself is looked at by ``pysup.host.doctor``.
 
 from __future__ import annotations
 
+import contextlib
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pysup import names, preflight, sockets, states, status
+from pysup import hooks, local, names, preflight, sockets, states, status
 from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.call import Conversation
 from pysup.bus.call import check as values_of
 from pysup.errors import PysupError
+from pysup.events import HookRan
 from pysup.explain import explain
 from pysup.host import cgroups, features, files, ground, users
 from pysup.host.doctor import Check, Status
+from pysup.journal import words
 from pysup.states import UnitState
 from pysup.store import Store, Stored
 from pysup.unit import ActiveState, AppStatus, Scope
@@ -330,6 +334,25 @@ def _text(file: Path) -> str:
         return ""
 
 
+def _hooks(patient: _Patient) -> Iterator[Check]:
+    """Hooks that went wrong within a day."""
+    uid, yesterday = local.owner(patient.scope), time.time() - 86400
+    wrong: dict[tuple[str, str], HookRan] = {}
+    if hooks.are_there(patient.store):
+        with contextlib.suppress(PysupError):  # the journal may not be read: a check of the machine's says so
+            for event in words.of_pysup(patient.scope, uid, since=yesterday):
+                if isinstance(event, HookRan):
+                    wrong[event.app, event.hook] = event
+    for event in wrong.values():
+        if event.problem:
+            yield Check(
+                name=event.app,
+                status=Status.WARN,
+                message=f"its hook {event.hook} went wrong: {event.problem}",
+                remedy=f"See and mend it: pysup hooks {event.app}; then try: pysup hooks {event.app} --test",
+            )
+
+
 _LOOKS: tuple[Callable[[_Patient], Iterator[Check]], ...] = (
     _deaf,
     _corrupt,
@@ -345,4 +368,5 @@ _LOOKS: tuple[Callable[[_Patient], Iterator[Check]], ...] = (
     _secrets,
     _modes,
     _without_effect,
+    _hooks,
 )

@@ -60,6 +60,13 @@ def machine(scope: Scope) -> Machine:
     )
 
 
+def python() -> str:
+    """A Python that stays when pysup goes: the machine's own, or else the one that runs this."""
+    import sys  # as for the machine: who only reads needs none
+
+    return _program("python3") or sys.executable
+
+
 def _program(name: str) -> str:
     """A program's path, or empty; the caller's PATH does not count, units must not depend on it."""
     for directory in _PROGRAM_DIRECTORIES:

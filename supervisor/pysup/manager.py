@@ -35,6 +35,7 @@ from pysup.watch import Watch
 if TYPE_CHECKING:
     from pysup.balancing import Wish
     from pysup.describe import Description
+    from pysup.hooks import Hooks
     from pysup.host.doctor import Check
     from pysup.revisions import Revision
     from pysup.transient import RunOptions, RunResult
@@ -314,6 +315,14 @@ class Manager:
         conversation = status.apps(self._store, self.scope, selectors, detail=True)
         apps = await (await self._reached()).converse(conversation)
         return await asyncio.to_thread(why.tell, self._store, apps, count=count, lines=lines)
+
+    async def set_hooks(self, hooks: Hooks) -> None:
+        """Have these hooks, for all apps and for single ones, and no others; ``pysup.hooks.read`` reads them."""
+        from pysup import hooks as files
+
+        await self._operator()  # requires the rights
+        if await asyncio.to_thread(files.write, self._store, self.scope, hooks, local.python()):
+            await (await self._reached()).call(systemd1.reload())
 
     async def doctor(self) -> CheckList:
         """What is wrong with apps and units; ``pysup.host.doctor`` looks at the machine."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pysup.balancing import Wish
     from pysup.describe import Description
     from pysup.events import Event
+    from pysup.hooks import Hooks
     from pysup.host.doctor import Check
     from pysup.journal import Entry
     from pysup.logs import LogOptions
@@ -208,6 +209,10 @@ class Manager:
 
         apps = self.ask(status.apps(self._store, self.scope, selectors, detail=True))
         return why.tell(self._store, apps, count=count, lines=lines)
+
+    def set_hooks(self, hooks: Hooks) -> None:
+        """Have these hooks and no others."""
+        return self._run(lambda manager: manager.set_hooks(hooks))
 
     def doctor(self) -> CheckList:
         """What is wrong with apps and units."""

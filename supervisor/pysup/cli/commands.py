@@ -50,6 +50,7 @@ ROWS = (
     Row("why", "why:why", "Tell why an app ended, and what to try.", LOOK),
     Row("flush", "flush:flush", "Empty log files, and have logs begin anew.", LOOK),
     Row("logrotate", "flush:logrotate", "Print what logrotate needs to know of an app's log files.", LOOK),
+    Row("hooks", "hooks:hooks", "Have somebody told when apps fail, restart, are given up or recover.", LOOK),
     Row("describe", "describe:describe", "Show all about an app, and why it failed.", LOOK),
     Row("revisions", "revisions:revisions", "Show what an app was, and who changed it.", LOOK),
     Row("env", "env:env", "Show the environment of an instance.", LOOK),
