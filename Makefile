@@ -23,16 +23,17 @@ fix: setup ## Mend what ruff can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-test: setup ## Run all tests, in a box where they need a systemd: make test ARGS="-k scale -x"
+test: ## Run all tests, in a box where they need a systemd: make test ARGS="-k scale -x"
+	@scripts/setup tests
 	scripts/as-root $(BIN)/pytest $(ARGS)
 
 demo: setup ## The talk's demo in a box: an app once per core, killed, rebooted, and back
 	scripts/as-root $(BIN)/python scripts/demo.py
 
 bench: ## pysup beside PM2, supervisord and circus, as ratios: make bench ROW=list
-	@scripts/setup npm
+	@scripts/setup bench
 	@$(BIN)/python -m compileall -q supervisor # as pip does where users install it
-	scripts/as-root env PYTHONPATH=scripts $(BIN)/python -m bench $(if $(ROW),--row $(ROW)) $(ARGS)
+	scripts/as-root env PYTHONPATH=scripts:tests $(BIN)/python -m bench $(if $(ROW),--row $(ROW)) $(ARGS)
 
 build: setup ## The wheel and the sdist in dist/, and a try of the wheel without the source
 	scripts/build

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import grounds
-from bench import commands, logs, recovery, report, tools, watching
+from bench import clusters, commands, logs, recovery, report, tools, watching
 from bench.contenders import SCRATCH
 from bench.measure import Result
 
@@ -27,6 +27,10 @@ ROWS: Mapping[str, Callable[[int], Iterator[Result]]] = {
     "storm": recovery.storm,
     "events": watching.events,
     "idling": watching.idling,
+    "throughput": clusters.throughput,
+    "reload": clusters.reload,
+    "reloads": clusters.reloads,
+    "spread": clusters.spread,
 }
 
 
@@ -65,7 +69,7 @@ def _run_in_box(rows: Sequence[str], rounds: int, results: list[Result]) -> None
         process = box.popen(
             grounds.python("-m", "bench", "--inside", "--rounds", str(rounds), *words),
             cwd=grounds.ROOT,
-            env=grounds.environment(PYTHONPATH=str(grounds.ROOT / "scripts")),
+            env=grounds.environment(PYTHONPATH=f"{grounds.ROOT}/scripts:{grounds.ROOT}/tests"),
             stdout=subprocess.PIPE,
             text=True,
         )

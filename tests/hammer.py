@@ -68,6 +68,7 @@ class Target:
     address: int | str
     path: str = "/"
     keep_alive: bool = False
+    pause: float = 0.0
     tls: ssl.SSLContext | None = None
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -91,10 +92,14 @@ def load(
     clients: int = 8,
     keep_alive: bool = False,
     path: str = "/",
+    pause: float = 0.0,
     tls: ssl.SSLContext | None = None,
 ) -> Iterator[Tally]:
-    """Ask a port of 127.0.0.1, or a unix socket, until the block ends; what is on its way then is waited for."""
-    target = Target(address=address, path=path, keep_alive=keep_alive, tls=tls)
+    """Ask a port of 127.0.0.1, or a unix socket, until the block ends; what is on its way then is waited for.
+
+    Each client waits *pause* seconds between its requests: to see that none is lost needs no busy machine.
+    """
+    target = Target(address=address, path=path, keep_alive=keep_alive, pause=pause, tls=tls)
     tally, stop = Tally(), threading.Event()
     thread = threading.Thread(target=lambda: asyncio.run(_run(target, clients, tally, stop)), name="hammer")
     thread.start()
@@ -128,8 +133,8 @@ async def _ask_again_and_again(target: Target, tally: Tally, stop: threading.Eve
         if streams and not (stays and target.keep_alive):
             await _close(streams[1])
             streams = None
-        if answer is None:
-            await asyncio.sleep(0.01)  # let a server that is down not fill the tally
+        if answer is None or target.pause:
+            await asyncio.sleep(target.pause or 0.01)  # let a server that is down not fill the tally
     if streams:
         await _close(streams[1])
 

@@ -34,7 +34,15 @@ def program(name: str) -> Path:
 
 
 def installed(name: str) -> Path:
-    """One of tests/node that needs packages, beside those packages (npm gets them the first time)."""
+    """One of tests/node that needs packages, beside those packages."""
+    install()
+    for file in PROGRAMS.glob("*.?js"):
+        (INSTALLED / file.name).write_text(file.read_text())
+    return INSTALLED / name
+
+
+def install() -> None:
+    """Have npm get what tests/node needs, unless it is there."""
     wanted = (PROGRAMS / "package.json").read_text()
     done = INSTALLED / "node_modules" / ".made-from"
     if not done.exists() or done.read_text() != wanted:
@@ -44,9 +52,6 @@ def installed(name: str) -> Path:
         npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", f"--prefix={INSTALLED}"]
         subprocess.run(npm, check=True, stdin=subprocess.DEVNULL)
         done.write_text(wanted)
-    for file in PROGRAMS.glob("*.?js"):
-        (INSTALLED / file.name).write_text(file.read_text())
-    return INSTALLED / name
 
 
 def certificate(directory: Path) -> dict[str, str]:

@@ -84,11 +84,14 @@ _BY_PROGRAM = {
     },
 }
 
+_TAKEN = "its port is taken"
+_TAKE_OVER = "It must take that socket over (docs/sockets.md), or have a port of its own: --port, not --listen."
+
 # What last lines say, in many languages, and what to try.
 _SAID = (
     (
         r"EADDRINUSE|[Aa]ddress (is )?already in use",
-        "its port is taken",
+        _TAKEN,
         "See by whom: ss -ltnp. Two apps? pysup doctor.",
     ),
     (
@@ -210,6 +213,8 @@ def conclude(instance: Instance, app: App | None, lines: Sequence[str]) -> Expla
     if why:
         return why
     why, own = explain(instance, app), said(lines)
+    if own and own.what == _TAKEN and app and app.listen:
+        own = Explanation(f"{own.what}: by systemd, which holds it for the app", _TAKE_OVER)
     return Explanation(f"{why.what}; it said that {own.what}", own.remedy) if why and own else why
 
 

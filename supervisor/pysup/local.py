@@ -43,7 +43,7 @@ def caller() -> str:
 
 def machine(scope: Scope) -> Machine:
     """What rendering must know of this machine."""
-    from pysup import preload, probe  # who only reads needs no machine
+    from pysup import preload, probe, servers  # who only reads needs no machine
     from pysup.host import cpus
     from pysup.render import Machine
 
@@ -57,6 +57,7 @@ def machine(scope: Scope) -> Machine:
         preload=preload.text(),
         probe=probe.text(),
         python=sys.executable,
+        launch=servers.text(),
     )
 
 

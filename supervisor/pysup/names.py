@@ -142,6 +142,11 @@ def stdin_file(app: str, number: int | str) -> str:
     return f"{app}@{number}.stdin"
 
 
+def launch_file(app: str) -> str:
+    """The file, beside the units, that runs servers written in Python."""
+    return f"{PREFIX}{app}.launch"
+
+
 def spare_unit(app: str, kind: str = SPARE) -> str:
     """An instance in which a new version proves itself: a unit file of its own, not made from the template."""
     return f"{PREFIX}{app}@{kind}.service"

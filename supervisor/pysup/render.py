@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pysup import balancers, check, companions, names, preload, probe, sockets, spec
+from pysup import balancers, check, companions, names, preload, probe, servers, sockets, spec
 from pysup.app import PER_CORE, App, Limits
 from pysup.errors import SpecError
 from pysup.health import ReadyWhen
@@ -22,8 +22,8 @@ class Machine:
 
     ``cpus`` are the logical CPUs that the caller may run on; ``cores`` the first of each physical core among them.
     ``version`` is systemd's, 0 for not asked; ``preload`` is the text that Node programs load to find their sockets,
-    ``probe`` that of what asks instances how they are. ``python`` is the interpreter that has pysup's libraries,
-    ``plain_python`` one that stays when pysup goes.
+    ``probe`` that of what asks instances how they are, ``launch`` that which runs servers written in Python. ``python``
+    is the interpreter that has pysup's libraries, ``plain_python`` one that stays when pysup goes.
     """
 
     scope: Scope
@@ -35,6 +35,7 @@ class Machine:
     preload: str = ""
     python: str = "/usr/bin/python3"
     probe: str = ""
+    launch: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class _Form:
     preload: str
     probe: str
     balancer: str
+    launch: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +77,11 @@ class Rendered:
 def render(app: App, machine: Machine, directory: str) -> Rendered:
     """The unit files of *app*, to be put in *directory*.
 
-    Raises SpecError when the machine has too few CPUs for it, or the program cannot meet its ready condition.
+    Raises SpecError when the machine has too few CPUs for it, or the program cannot meet its ready condition, or is
+    known not to take a socket.
     """
     preload.check(app)
+    servers.check(app)
     numbers = tuple(range(count_instances(app, machine)))
     beside = companions.files(app, numbers, machine.scope, directory, machine.python)
     started = [
@@ -96,6 +100,8 @@ def render(app: App, machine: Machine, directory: str) -> Rendered:
         files[names.preload_file(app.name)] = File(machine.preload)
     if probe.is_for(app):
         files[names.probe_file(app.name)] = File(machine.probe)
+    if servers.is_launched(app):
+        files[names.launch_file(app.name)] = File(machine.launch)
     cpus = place(app, machine)
     for number in numbers:
         text = _instance(app, number, cpus)
@@ -158,17 +164,25 @@ def _form(app: App, machine: Machine, directory: str) -> _Form:
         preload=names.preload_file(app.name),
         probe=names.probe_file(app.name),
         balancer=names.balancer_file(app.name),
+        launch=names.launch_file(app.name),
     )
 
 
 def _beside(form: _Form, kind: str) -> _Form:
     """That of an instance beside the app's own, with files of its own."""
-    environment, preloaded, asks, config = (
-        names.spare_file(form.app.name, kind, suffix) for suffix in ("env", "cjs", "py", "conf")
+    environment, preloaded, asks, config, launch = (
+        names.spare_file(form.app.name, kind, suffix) for suffix in ("env", "cjs", "py", "conf", "launch")
     )
     number = str(count_instances(form.app, form.machine))
     return replace(
-        form, instance=number, door=kind, environment=environment, preload=preloaded, probe=asks, balancer=config
+        form,
+        instance=number,
+        door=kind,
+        environment=environment,
+        preload=preloaded,
+        probe=asks,
+        balancer=config,
+        launch=launch,
     )
 
 
@@ -183,6 +197,8 @@ def _render_beside(form: _Form, kind: str, doors: Mapping[str, str]) -> dict[str
         files[form.preload] = File(machine.preload)
     if probe.is_for(app):
         files[form.probe] = File(machine.probe)
+    if servers.is_launched(app):
+        files[form.launch] = File(machine.launch)
     return {**files, names.spare_unit(app.name, kind): File(text)}
 
 
@@ -254,10 +270,12 @@ def _service_section(form: _Form) -> Lines:
     yield "Slice", names.slice_unit(app.name, app.namespace)
     if app.listen:
         yield from sockets.service_section(form.inherits)
-        yield "NonBlocking", "yes"
+        yield "NonBlocking", "no" if servers.waits_in_accept(app) else "yes"
         yield "Environment", sockets.environment(app)
     if app.stdin and form.instance == "%i":
         yield from companions.stdin_service(app, form.instance)
+    for name, value in servers.environment(app):
+        yield "Environment", quote(f"{name}={value}")
     yield from _environment(form)
     yield from _ending(app, machine)
     if (app.listen or app.restart_delay_max) and machine.version >= sockets.STEPS_SINCE:
@@ -271,7 +289,8 @@ def _exec_start(form: _Form) -> str:
     """The command; behind systemd-cat, which execs it, when its stderr is to be told apart in the journal."""
     app = form.app
     count = len(form.inherits) + (len(app.listen) if app.spread else 0)
-    command = command_line(preload.argv(app, f"{form.directory}/{form.preload}", count))
+    words = preload.argv(app, f"{form.directory}/{form.preload}", count)
+    command = command_line(servers.argv(app, words, f"{form.directory}/{form.launch}"))
     if (app.log.output, app.log.error) != ("journal", "journal"):
         return command
     cat = command_line([form.machine.systemd_cat])
@@ -315,7 +334,7 @@ def _ending(app: App, machine: Machine) -> Lines:
     if app.stop_exit_codes:
         yield "RestartPreventExitStatus", " ".join(map(str, app.stop_exit_codes))
     yield "KillMode", app.kill_mode.value
-    yield "KillSignal", app.stop_signal
+    yield "KillSignal", servers.stop_signal(app)
     yield "TimeoutStopSec", span(app.stop_timeout)
 
 

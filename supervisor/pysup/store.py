@@ -348,7 +348,10 @@ def _owned(directory: Path, name: str, boot_target: str = "") -> list[str]:
     app = re.escape(name)
     escaped = re.escape(names.escape(name))
     beside = "|".join(map(re.escape, (*names.COMPANIONS, *names.COMPANION_FILES)))
-    own = rf"@\.service|@[A-Za-z0-9_]+(?:\.\d+)?\.socket|:probe@\.socket|\.target|\.env|\.cjs|\.py|\.conf|-(?:{beside})"
+    own = (
+        r"@\.service|@[A-Za-z0-9_]+(?:\.\d+)?\.socket|:probe@\.socket|\.target|\.(?:env|cjs|py|conf|launch)"
+        rf"|-(?:{beside})"
+    )
     file = re.compile(rf"{names.PREFIX}(?:{app}(?:{own})|(?:(?:[^-]+-)?{escaped})\.slice)")
     drop_in = re.compile(rf"{names.PREFIX}{app}@\d+\.service\.d")
     owned = []

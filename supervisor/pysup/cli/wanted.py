@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pysup import check, listen, parse
-from pysup.app import PER_CORE, App, Limits, Log, Placement, Ready
+from pysup import check, listen, parse, servers
+from pysup.app import PER_CORE, App, Limits, Log, Placement, Ready, ReadyWhen
 from pysup.cli.request import Request
 from pysup.errors import SpecError
 from pysup.health import Watchdog
@@ -47,7 +47,8 @@ def new_app(request: Request, found: Resolved, scope: Scope) -> tuple[App, str]:
         "interpreter": found.interpreter,
         "cwd": found.cwd,
     }
-    return App(**{**base, **given, "env": env}), found.note  # type: ignore[arg-type]
+    app = App(**{**base, **given, "env": env})  # type: ignore[arg-type]
+    return _with_usual_ready(request, app), found.note
 
 
 def changed_app(request: Request, app: App) -> App:
@@ -68,7 +69,15 @@ def changed_app(request: Request, app: App) -> App:
     env = {**environment(request), **_values(given)}
     if env:
         given["env"] = {**app.env, **env}
-    return replace(app, **given)  # type: ignore[arg-type]
+    changed = replace(app, **given)  # type: ignore[arg-type]
+    return _with_usual_ready(request, changed) if request.listen and not app.listen else changed
+
+
+def _with_usual_ready(request: Request, app: App) -> App:
+    """Programs that tell when they serve are waited for, unless it was said otherwise."""
+    if request.ready is not None or app.ready.when is not ReadyWhen.EXEC:
+        return app
+    return replace(app, ready=replace(servers.usual_ready(app), timeout=app.ready.timeout))
 
 
 def changes(request: Request, before: App | None) -> dict[str, object]:
