@@ -257,7 +257,7 @@ def _service_section(form: _Form) -> Lines:
         yield "WatchdogSec", span(app.watchdog.interval)
     if (app.listen or app.restart_delay_max) and machine.version < sockets.STEPS_SINCE:
         yield from sockets.brake(app, form.instance)
-    elif app.balance:
+    elif app.listen or app.balance:
         yield from sockets.runtime_directory(app, form.instance)
     if app.balance:
         yield from balancers.service_section(app.balance, f"{form.directory}/{form.balancer}")

@@ -43,6 +43,7 @@ ROWS = (
     Row("send", "send:send", "Write a line to the standard input of instances.", LIFE),
     Row("attach", "send:attach", "Write to the standard input of an instance, and see what it says.", LIFE),
     Row("reset", "reset:reset", "Set restart counters to 0 and forget failures.", LIFE),
+    Row("serve", "serve:serve", "Serve the files of a directory.", LIFE),
     Row("run", "run:run", "Run a command once, as a job of systemd's.", LIFE),
     Row("list", "listing:list_apps", "Show every instance: state, pid, uptime, CPU, memory.", LOOK),
     Row("logs", "logs:logs", "Show what apps write, and follow it.", LOOK),
