@@ -39,13 +39,15 @@ def carry_out(
 
     async def all_of_it() -> Outcome:
         async with Manager(scope) as manager:
-            return await _Applier(manager, local.store(scope), tell, timeout).run(changes)
+            return await Applier(manager, local.store(scope), tell, timeout).run(changes)
 
     return asyncio.run(all_of_it())
 
 
 @dataclass(slots=True)
-class _Applier:
+class Applier:
+    """Carries changes out over a manager; ``tell`` is called for each that is done."""
+
     manager: Manager
     store: Store
     tell: Callable[[Change], None]
@@ -53,6 +55,7 @@ class _Applier:
     outcome: Outcome = field(default_factory=Outcome)
 
     async def run(self, changes: Sequence[Change]) -> Outcome:
+        """Do all of it, or as much as goes well."""
         new = [change for change in changes if change.action is Action.CREATE]
         rest = [change for change in changes if change.action not in (Action.CREATE, Action.NONE)]
         for change in new:  # all are known before one is started: they may require each other
@@ -111,6 +114,7 @@ class _Applier:
                 await self.manager.define(app)
             case Action.ROLL:
                 await self.manager.reload(app, options=ReloadOptions(timeout=self.timeout))
+                await self.manager.start(app, timeout=self.timeout)  # instances that there were not before
             case Action.RESTART:
                 await self.manager.start(app, timeout=self.timeout, force=True)
             case _:
@@ -129,12 +133,15 @@ class _Applier:
             await self.manager.start(change.before, force=True)
         elif change.action is Action.SCALE:
             await self.manager.scale(change.name, int(change.before.instances))
-        elif await self._count_replaced(change.name, processes) > 1:  # the reload itself has taken back the last one
+        elif await self._is_new(change, processes):
             await self.manager.reload(change.before, options=ReloadOptions(surge=False))
+            await self.manager.start(change.before)
 
-    async def _count_replaced(self, name: str, before: dict[str, int]) -> int:
-        now = await self._processes(name)
-        return sum(now[one] != pid for one, pid in before.items() if one in now)
+    async def _is_new(self, change: Change, before: dict[str, int]) -> bool:
+        """Whether instances run the new settings; a reload that fails takes back the last one itself."""
+        now = await self._processes(change.name)
+        replaced = sum(now[one] != pid for one, pid in before.items() if one in now)
+        return replaced > 1 or self.store.get(change.name).app != change.before
 
     async def _processes(self, name: str) -> dict[str, int]:
         if self.store.find(name) is None:
