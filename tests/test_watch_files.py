@@ -86,14 +86,6 @@ def test_names_are_shown_from_what_is_watched_and_without_control_characters() -
 
 
 @pytest.fixture
-def manager(scope: Scope) -> Iterator[Manager]:
-    """A manager of each scope; what a test started in it is deleted after."""
-    with Manager(scope) as made:
-        yield made
-        made.delete("all")
-
-
-@pytest.fixture
 def source() -> Iterator[Path]:
     """A directory with a program's file in it, which everybody may enter."""
     with tempfile.TemporaryDirectory() as name:
@@ -101,6 +93,15 @@ def source() -> Iterator[Path]:
         directory.chmod(0o755)
         (directory / "app.js").write_text("1")
         yield directory
+
+
+@pytest.fixture
+def manager(scope: Scope, source: Path) -> Iterator[Manager]:
+    """A manager of each scope; what a test started in it is deleted after, and before its files."""
+    assert source
+    with Manager(scope) as made:
+        yield made
+        made.delete("all")
 
 
 @pytest.fixture
