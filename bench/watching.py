@@ -80,7 +80,7 @@ def idling(rounds: int) -> Iterator[Result]:
     asyncio.run(_start_idle())
     process = subprocess.Popen([str(grounds.PYSUP), "events", "--json"], stdout=subprocess.DEVNULL)
     try:
-        time.sleep(15)  # it takes in what there is
+        _settle(process.pid)
         before = _cpu(process.pid)
         time.sleep(IDLE_SECONDS)
         share = 100 * (_cpu(process.pid) - before) / IDLE_SECONDS
@@ -103,6 +103,16 @@ async def _start_idle() -> None:
 async def _end_idle() -> None:
     async with Manager() as manager:
         await manager.delete("idle", timeout=300)
+
+
+def _settle(pid: int) -> None:
+    """Wait until it has taken in what there is: three seconds that cost next to nothing."""
+    time.sleep(5)
+    while True:
+        before = _cpu(pid)
+        time.sleep(3)
+        if _cpu(pid) - before < 0.15:
+            return
 
 
 def _cpu(pid: int) -> float:

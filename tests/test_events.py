@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import apps
 import programs
 import running
-from pysup import chronicle, deeds
+from pysup import chronicle, deeds, parse
 from pysup.brakes import Specs
 from pysup.cli import eventlines
 from pysup.events import (
@@ -217,6 +217,17 @@ async def test_what_happened_before_is_joined_to_what_happens_without_a_gap(mana
             seen = await until(events, lambda told: sum(isinstance(event, Restarting) for event in told) == 8)
         told = [event.number for event in seen if isinstance(event, Restarting)]
         assert told == list(range(1, 9))
+
+
+async def test_a_restart_by_a_companion_is_told_with_its_reason(manager: Manager) -> None:
+    """Such as that its time has come; nobody's name stands there."""
+    async with manager.watch() as events:
+        await manager.start(apps.app(schedule=parse.schedule("* * * * * *")), wait=False)
+        seen = await until(events, lambda told: isinstance(told[-1], Asked) and bool(told[-1].why))
+    asked = seen[-1]
+    assert isinstance(asked, Asked)
+    assert (asked.verb, asked.instances, asked.by) == ("restart", (0,), "")
+    assert asked.why.startswith("it is time")
 
 
 @pytest.mark.systemd

@@ -113,7 +113,9 @@ class Stream:
     async def _look_at_limits(self) -> None:
         strain = Strain()
         while True:
-            limited = [one for one in self._watch.processes() if self._specs.is_limited(one[0].app)]
+            processes = [*self._watch.processes()]
+            apps = {app for app in {name.app for name, _ in processes} if self._specs.is_limited(app)}
+            limited = [one for one in processes if one[0].app in apps]
             for event in await asyncio.to_thread(lambda: [*strain.look(limited)]):  # noqa: B023
                 self._watch.tell(event)
             await asyncio.sleep(LIMITS_EVERY)  # the kernel calls nobody for most of them
