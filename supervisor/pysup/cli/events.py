@@ -57,7 +57,7 @@ def events(
       pysup events
       pysup events web@2 api
       pysup events --since '1 hour ago' --no-follow
-      pysup events web --json | jq -r 'select(.event == "exited") | [.id, .code, .signal] | @tsv'
+      pysup events web --json | jq 'select(.event == "exited").code'
     """
     now = time.time()
     start = None if since is None else moments.moment(since, "--since", now=now)

@@ -64,7 +64,7 @@ def _start(request: Request) -> int | None:
       pysup start app.js -i max --port 3000       one per CPU, on ports 3000, 3001 …
       pysup start api.py --per-core --reserve 1   pinned, one CPU left free
       pysup start 'npm run serve' --name site
-      pysup start app.js -i 4 --listen 8080 --ready 'http://127.0.0.1:8080/up 200' --watchdog http://127.0.0.1:8080/up
+      pysup start app.js --listen 8080 --watchdog http://127.0.0.1:8080/up
       pysup start ./server --requires redis-server.service --memory-max 300M
       pysup start app.js -e NODE_ENV=production --pass-env 'AWS_*' -- --verbose
       pysup start app.js --watch                  restarted when its files change
