@@ -127,9 +127,14 @@ def test_an_app_that_does_not_come_up_stays_with_pm2(ground: Ground) -> None:
     ground.pm2("start", "work.js", "-f", "--name", "last")
     done = ground.pysup("import", "--from-pm2", check=False)
     assert done.returncode == 1
-    assert "exit code 3" in done.stderr
+    assert "app 'picky'" in done.stderr
     assert ground.states("pysup") == {"first": ["online"]}
     assert ground.states("pm2") == {"last": ["online"], "picky": ["online"]}
+    ground.pysup("import", "--from-pm2", "--only", "last")
+    assert ground.states("pysup") == {"first": ["online"], "last": ["online"]}
+    ground.pysup("import", "--from-pm2", "--undo")
+    assert ground.states("pysup") == {}
+    assert ground.states("pm2") == {"first": ["online"], "last": ["online"], "picky": ["online"]}
 
 
 def test_what_was_saved_is_started_when_no_pm2_runs(ground: Ground) -> None:

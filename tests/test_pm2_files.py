@@ -118,8 +118,7 @@ def test_a_stop_is_sigint_and_then_sigkill(scope: object, place: Path, pysup: Py
 
 
 def test_log_and_pid_files_are_where_they_were(scope: object, place: Path, pysup: Pysup) -> None:
-    """With a number where there are several, in directories that are made."""
-    (place / "logs").mkdir()
+    """With a number where there are several; directories are made."""
     write(
         place,
         {
@@ -272,6 +271,7 @@ def test_pm2s_words_do_and_tell_pysups(scope: object, place: Path, pysup: Pysup)
         ("stop", 2, "needs a target"),
         ("scale web", 2, "needs an app and a number"),
         ("ping", 0, ""),
+        ("serve . 8080 --basic-auth-username x", 2, "--basic-auth env:NAME"),
         ("-s list", 0, ""),
     ],
 )

@@ -111,6 +111,7 @@ class Manager:
         """
         if isinstance(what, App):
             preflight.check(what, self.scope)
+            preflight.prepare(what)
             bus, operator = await self._reached(), await self._operator()
             notes = await bus.converse(preflight.ask(what, self.scope))
             self._record(Asked(app=what.name, at=time.time(), verb="start"))
@@ -127,6 +128,7 @@ class Manager:
         With *anew* its files are written again, even if they should say the same.
         """
         preflight.check(app, self.scope)
+        preflight.prepare(app)
         operator = await self._operator()
         await operator.define(app, anew=anew)
         return await self.get(app.name)
@@ -147,6 +149,7 @@ class Manager:
         apps = [what] if isinstance(what, App) else [self._store.get(one.app).require() for one in chosen]
         for app in apps:
             preflight.check(app, self.scope)
+            preflight.prepare(app)
             with self._store.claim(app.name, "reload"):
                 await operator.reload(app, options)
             self._record(Reloaded(app=app.name, at=time.time()))

@@ -20,8 +20,11 @@ from pysup.unit import Scope
 _ENCRYPTED_SINCE = {Scope.SYSTEM: 250, Scope.USER: 258}  # a user's manager has no key before
 
 
-def check(app: App, scope: Scope) -> None:
-    """Raise SpecError for the first thing that would keep *app* from being executed."""
+def check(app: App, scope: Scope, *, strict: bool = False) -> None:
+    """Raise SpecError for the first thing that would keep *app* from being executed.
+
+    A directory of log files may be missing, for ``prepare`` makes it; but not with *strict*.
+    """
     _check_accounts(app, scope)
     if not os.path.isdir(app.cwd):  # noqa: PTH112 (cheaper than a Path, and this is on the start path)
         raise SpecError(f"app {app.name!r}: cwd {app.cwd!r} is not a directory", hint="Create it, or name another.")
@@ -38,12 +41,31 @@ def check(app: App, scope: Scope) -> None:
         kind, _, file = reference.partition(":")
         if kind == "credential" and file.startswith("/") and not Path(file).exists():
             raise SpecError(f"app {app.name!r}: secret {name!r}: {file!r} is not there", hint="Check the path.")
-    for where in (app.log.output, app.log.error):
-        if where.startswith("/") and not Path(where).parent.is_dir():
+    for folder in _missing_log_folders(app):
+        if strict or not folder.parent.is_dir():
             raise SpecError(
-                f"app {app.name!r}: there is no directory for the log file {where!r}",
-                hint=f"mkdir -p {Path(where).parent}",
+                f"app {app.name!r}: there is no directory {str(folder)!r} for its log files", hint=f"mkdir -p {folder}"
             )
+
+
+def prepare(app: App) -> None:
+    """Make the directories of its log files, as its account's; what is above them has to be there."""
+    for folder in _missing_log_folders(app):
+        try:
+            folder.mkdir()
+            if app.user and os.geteuid() == 0:
+                account = users.get(app.user)
+                os.chown(folder, account.uid, account.gid, follow_symlinks=False)
+        except OSError as exc:
+            raise SpecError(
+                f"app {app.name!r}: the directory {str(folder)!r} for its log files cannot be made: {exc.strerror}",
+                hint="Make it, or name another.",
+            ) from exc
+
+
+def _missing_log_folders(app: App) -> list[Path]:
+    folders = dict.fromkeys(Path(where).parent for where in (app.log.output, app.log.error) if where.startswith("/"))
+    return [folder for folder in folders if not folder.is_dir()]
 
 
 def _check_accounts(app: App, scope: Scope) -> None:

@@ -243,6 +243,7 @@ class Manager:
 
         ground.require_rights(self.scope)
         preflight.check(app, self.scope)
+        preflight.prepare(app)
         notes = self.ask(preflight.ask(app, self.scope))
         workshop = converge.Workshop(self.scope, self._store)
         if not self.ask(converge.start_now(self._store, workshop, app, force=force)):

@@ -1,7 +1,7 @@
 """Taking apps over from a PM2 that runs: what would be done, doing it app by app, and undoing it.
 
 Where an app's socket can be shared, pysup's instances stand beside PM2's before those go; else PM2's stop first, and
-start again if pysup's do not come up. Nothing is lost on the way: PM2's dump is written before, and stays.
+start again if pysup's do not come up. Nothing is lost on the way: what PM2 had is kept beside its dump.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pysup.app import App
 from pysup.convert import dump, pm2
 from pysup.convert.draft import Kind, Note
 from pysup.convert.dump import Running
-from pysup.errors import Conflict, EnvironmentProblem, PysupError
+from pysup.errors import Conflict, EnvironmentProblem, NotFound, PysupError
 from pysup.files import document
 from pysup.host import users
 from pysup.host.pm2 import Bound, Pm2
@@ -70,6 +70,10 @@ def plan(source: Pm2, scope: Scope, *, only: Sequence[str] = ()) -> Plan:
     notes = [
         Note(one.name, "module", Kind.REFUSED, "a module of PM2's: it goes with PM2") for one in found if one.module
     ]
+    there = {one.name for one in found if not one.module}
+    for name in only:
+        if name not in there:
+            raise NotFound(f"PM2 has no app {name!r}", hint=f"It has: {', '.join(sorted(there)) or 'none'}.")
     running = [one for one in found if not one.module and (not only or one.name in only)]
     if not running:
         raise EnvironmentProblem("PM2 has no apps to take over", hint="pm2 list shows what it has.")
@@ -77,7 +81,7 @@ def plan(source: Pm2, scope: Scope, *, only: Sequence[str] = ()) -> Plan:
     alive = source.pid is not None
     tables: dict[str, Any] = made.document["apps"]
     pairs = list(zip(running, tables, strict=True))
-    shared = _sockets(pairs, tables, source.listening() if alive else None)
+    shared = _sockets(pairs, tables, source.listening() if alive else [])
     apps = {app.name: app for app in document.of(made.document, str(source.dump), scope=scope).apps}
     return Plan(
         pm2=source,
@@ -91,8 +95,7 @@ def plan(source: Pm2, scope: Scope, *, only: Sequence[str] = ()) -> Plan:
 def carry_out(wanted: Plan, manager: Manager, tell: Tell) -> None:
     """Take the apps over, one by one. If one does not come up, PM2 keeps it and the rest, and its error is raised."""
     _refuse_known(wanted, manager)
-    if wanted.alive:
-        wanted.pm2.command("save", "--force")
+    wanted.pm2.keep()
     for step in wanted.steps:
         tell(f"{step.app.name}: {step.way if wanted.alive else 'started'}")
         _take_over(step, wanted, manager)
@@ -106,7 +109,7 @@ def carry_out(wanted: Plan, manager: Manager, tell: Tell) -> None:
 def undo(source: Pm2, manager: Manager, tell: Tell) -> list[str]:
     """Give the apps back to PM2, by its dump; the names of those that pysup has no more."""
     _require_own(source)
-    if not source.dump.exists():
+    if not source.kept.exists() and not source.dump.exists():
         raise EnvironmentProblem(
             f"there is no {source.dump}, from which PM2 would start its apps again", hint="Start them: pm2 start …"
         )
@@ -116,8 +119,8 @@ def undo(source: Pm2, manager: Manager, tell: Tell) -> list[str]:
     manager.delete(mine)
     tell(f"Deleted: {', '.join(mine)}")
     _restore_unit(source, tell)
-    source.command("resurrect")
-    tell(f"PM2 has started what is in {source.dump}")
+    source.resurrect()
+    tell("PM2 has them again.")
     return mine
 
 
@@ -193,7 +196,7 @@ def _end_pm2(wanted: Plan, tell: Tell) -> None:
 
 
 def _restore_unit(source: Pm2, tell: Tell) -> None:
-    kept = next(source.home.glob(f"*{_KEPT_UNIT}"), None)
+    kept = next(source.home.glob(f"*.service{_KEPT_UNIT}"), None)
     if kept is None or os.geteuid() != 0:
         return
     unit = Path("/etc/systemd/system", kept.name.removesuffix(_KEPT_UNIT))
@@ -214,11 +217,11 @@ def _systemctl(*words: str) -> None:
 
 
 def _sockets(
-    pairs: Sequence[tuple[Running, str]], tables: Mapping[str, dict[str, Any]], bound: Sequence[Bound] | None
+    pairs: Sequence[tuple[Running, str]], tables: Mapping[str, dict[str, Any]], bound: Sequence[Bound]
 ) -> dict[str, tuple[Bound, ...]]:
     """Give each app of PM2's cluster the addresses that the daemon really holds for it; what both can share."""
     clustered = [name for one, name in pairs if one.cluster and not one.stopped]
-    if bound is None or not clustered:
+    if not bound or not clustered:
         return {}
     found = {name: [one for one in bound if one.port in _ports(tables[name])] for name in clustered}
     claimed = [one for each in found.values() for one in each]

@@ -85,7 +85,7 @@ def _from_pm2(scope: bool | None, only: str | None, *, dry_run: bool) -> None:
     names = [name.strip() for name in (only or "").split(",") if name.strip()]
     wanted = takeover.plan(pm2.here(), chosen_scope(scope), only=names)
     for note in wanted.notes:
-        if note.text:
+        if note.kind != "kept":
             output.note(f"{note.app}: {note.key}: {note.text}")
     if dry_run:
         for step in wanted.steps:

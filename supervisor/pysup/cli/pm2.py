@@ -28,7 +28,6 @@ _SAME = {
     **dict.fromkeys(("startOrRestart", "startOrGracefulReload", "startOrReload"), ("reload",)),
     **dict.fromkeys(("ecosystem", "init"), ("init",)),
     **dict.fromkeys(("dump", "save"), ("save",)),
-    **dict.fromkeys(("serve", "expose"), ("serve",)),
     **{
         name: (name,)
         for name in ("stop", "restart", "reload", "reset", "env", "startup", "unstartup", "flush", "logrotate")
@@ -40,6 +39,8 @@ _SAME = {
     "report": ("doctor",),
 }
 """Commands that are one of pysup's, with its targets."""
+
+_WITHOUT_TARGETS = ("list", "init", "startup", "unstartup", "save", "logrotate", "doctor")
 
 _NEEDLESS = {
     "update": "there is no daemon to update",
@@ -137,17 +138,15 @@ def _same(line: Line) -> int:
         changed = _changes(line)
         if changed:
             return _do(["start", *_targets(line.targets), *changed, "--force"])
-    if not fixed or verb == "list":
-        words += _targets(line.targets) if verb not in ("list", "init", "startup", "unstartup", "save") else []
+    if not fixed and verb not in _WITHOUT_TARGETS:
+        words += _targets(line.targets)
     for option in ("only", "env", "parallel"):
         if line.options.get(option) and verb in ("restart", "reload", "stop", "delete", "start"):
             words += [f"--{option}", str(line.options[option])]
     if line.options.get("sort") and verb == "list":
         field, colon, way = str(line.options["sort"]).partition(":")
         words += ["--sort", _SORTS.get(field, field) + colon + way]
-    if verb == "serve":
-        words += _serve(line)
-    if verb in ("stop", "delete", "restart", "reload", "describe", "env", "reset", "flush") and not line.targets:
+    if verb in ("stop", "delete", "restart", "reload", "describe", "env", "reset") and not (fixed or line.targets):
         raise SpecError(f"pm2 {line.command} needs a target", hint=f"Name an app, or type: pysup {verb} all")
     code = _do(words)
     if verb == "startup":
@@ -155,12 +154,17 @@ def _same(line: Line) -> int:
     return code
 
 
-def _serve(line: Line) -> list[str]:
-    names = ("name", "spa", "basic_auth_username", "basic_auth_password")
-    unknown = [key for key in line.options if key not in names]
+def _serve(line: Line) -> int:
+    """PM2 serves to pages of any origin."""
+    unknown = [key for key in line.options if key not in ("name", "spa", "ftp", "port")]
     if unknown:
-        raise SpecError(f"--{unknown[0].replace('_', '-')} is not there", hint="pysup serve --help shows what is.")
-    return [word for key in names if key in line.options for word in _word(key, line.options[key])]
+        hint = (
+            "pysup serve --basic-auth env:NAME takes user:password." if "basic" in unknown[0] else "pysup serve --help"
+        )
+        raise SpecError(f"--{unknown[0].replace('_', '-')} is not there", hint=hint)
+    path, port = (*line.targets, *[""] * 2)[:2]
+    options = {**({"port": port} if port else {}), **line.options, "cors": True}
+    return _do(["serve", *([path] if path else []), *(word for key in options for word in _word(key, options[key]))])
 
 
 def _word(key: str, value: object) -> list[str]:
@@ -385,6 +389,8 @@ _SPECIAL: Mapping[str, Callable[[Line], int]] = {
     "send": _one("send"),
     "attach": _one("attach"),
     "pid": _pid,
+    "serve": _serve,
+    "expose": _serve,
     "id": _id,
     "jlist": _jlist,
     "prettylist": _jlist,

@@ -56,7 +56,10 @@ def captured(process: Mapping[str, Any]) -> dict[str, str]:
     return {
         name: values.as_environment(value)
         for name, value in env.items()
-        if not _SESSION.fullmatch(name) and name.isascii() and name.isidentifier() and (name, value) != (own, "{}")
+        if not _SESSION.fullmatch(name)
+        and name.isascii()
+        and name.isidentifier()
+        and (name, values.as_environment(value)) != (own, "{}")
     }
 
 

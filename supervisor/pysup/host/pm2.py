@@ -70,6 +70,37 @@ class Pm2:
         return self.home / "dump.pm2"
 
     @property
+    def kept(self) -> Path:
+        """What was in PM2's dump when its apps were taken over, all of them, however often that was begun."""
+        return self.home / "dump.pysup-import"
+
+    def keep(self) -> None:
+        """Save what PM2 has, and keep it beside what was kept before."""
+        if self.pid is not None:
+            self.command("save", "--force")
+        now = _list(self.dump.read_text(encoding="utf-8"), str(self.dump)) if self.dump.exists() else []
+        before = _list(self.kept.read_text(encoding="utf-8"), str(self.kept)) if self.kept.exists() else []
+        names = {one.get("name") for one in now}
+        self._write(self.kept, [*(one for one in before if one.get("name") not in names), *now])
+
+    def resurrect(self) -> None:
+        """Have PM2 start all that was kept and does not run."""
+        if self.kept.exists():
+            self._write(self.dump, _list(self.kept.read_text(encoding="utf-8"), str(self.kept)))
+        self.command("resurrect")
+        self.kept.unlink(missing_ok=True)
+
+    @staticmethod
+    def _write(file: Path, processes: list[dict[str, Any]]) -> None:
+        """For its owner only: it has all that the environments hold."""
+        staged = file.with_name(f".{file.name}.new")
+        staged.unlink(missing_ok=True)
+        descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as text:
+            json.dump(processes, text)
+        staged.rename(file)
+
+    @property
     def pid(self) -> int | None:
         """The daemon's, if it runs."""
         with suppress(OSError, ValueError):
