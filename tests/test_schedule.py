@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import apps
 import hammer
 import programs
+from clusters import SHARED
 from pysup import cron, parse
 from pysup.app import Ready, ReadyWhen, Restart
 from pysup.errors import SpecError, StartFailed
@@ -27,7 +28,6 @@ from pysup.logs import LogOptions
 from pysup.sync import Manager
 from pysup.triggers import Schedule
 from pysup.unit import Scope
-from test_cluster import SHARED
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

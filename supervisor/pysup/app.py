@@ -14,7 +14,7 @@ from pysup.check import vector
 from pysup.errors import SpecError
 from pysup.health import Ready as Ready  # also from here, as all that an App is made of
 from pysup.health import ReadyWhen as ReadyWhen
-from pysup.listen import Listen
+from pysup.listen import Listen, check_distinct, check_on_demand
 from pysup.triggers import Schedule, Watched
 
 PER_CORE: Literal["per-core"] = "per-core"
@@ -133,6 +133,8 @@ class App:
     ``balance`` makes the app a balancer, which stands before another app.
     ``secrets`` are references by name: ``file:PATH`` is where the value in ``env`` came from, which is shown nowhere;
     ``credential:`` with a path, or with what systemd-creds encrypt printed, is handed over by systemd.
+    With ``on_demand`` the first connection starts it; after ``idle_timeout`` seconds without one it is stopped, and the
+    next one starts it again; 0 is never.
     ``wants``, ``requires`` and ``after`` name other apps, or units (with their suffix); all three order.
     ``unit`` and ``service`` are extra directives, as they would stand in those sections.
     ``origin`` is the file that says what the app is, if one does.
@@ -152,6 +154,8 @@ class App:
     port: int | None = None
     listen: tuple[Listen, ...] = ()
     spread: bool = False
+    on_demand: bool = False
+    idle_timeout: float = 0.0
     instance_var: str = "NODE_APP_INSTANCE"
     increment: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     balance: Balance | None = None
@@ -333,11 +337,8 @@ class App:
                 raise SpecError(f"app {self.name!r}: env lacks the secret {name!r}", hint="Read its file into env.")
 
     def _check_listen(self) -> None:
-        for what in ("name", "address"):
-            texts = [getattr(one, what) for one in self.listen]
-            twice = next((text for text in texts if texts.count(text) > 1), None)
-            if twice is not None:
-                raise SpecError(f"app {self.name!r}: listen has the {what} {twice!r} twice", hint="Give each its own.")
+        check_distinct(self.name, self.listen)
+        check_on_demand(self.name, self.listen, on_demand=self.on_demand, idle_timeout=self.idle_timeout)
         if self.spread and (not self.listen or any(one.port is None for one in self.listen)):
             raise SpecError(f"app {self.name!r}: spread is for TCP ports that it listens on", hint="Add listen=8080.")
 

@@ -10,7 +10,6 @@ from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.call import Call, Conversation
 from pysup.bus.call import check as check_reply
-from pysup.host import features
 from pysup.plan import Plan
 from pysup.render import File, Machine, Rendered, render, render_spare, render_trial
 from pysup.selector import Chosen
@@ -42,21 +41,21 @@ class Workshop:
         self._store = store
         self._machine = machine
 
-    def render(self, app: App, *, saved: bool) -> Conversation[Rendered]:
+    def render(self, app: App, *, saved: bool) -> Rendered:
         """The files of *app* for the directory that it lives in."""
-        rendered = render(app, (yield from self._prepared(app)), str(self._store.directory(saved=saved)))
+        rendered = render(app, self._known_machine(), str(self._store.directory(saved=saved)))
         if not app.balance:
             return rendered
         return replace(rendered, files={**rendered.files, names.balancer_file(app.name): self._config(app)})
 
-    def render_spare(self, app: App) -> Conversation[Mapping[str, File]]:
-        """The files of one more instance, in which a new version proves itself."""
-        files = render_spare(app, (yield from self._prepared(app)), str(self._store.runtime))
-        return self._configured(app, names.SPARE, files)
+    def render_spare(self, app: App, index: int) -> Mapping[str, File]:
+        """The files of one more instance, in which a new version proves itself; *index* tells several apart."""
+        files = render_spare(app, self._known_machine(), str(self._store.runtime), index)
+        return self._configured(app, names.spare(index), files)
 
-    def render_trial(self, app: App) -> Conversation[Mapping[str, File]]:
+    def render_trial(self, app: App) -> Mapping[str, File]:
         """The files of one that is only tried, apart from any client; none where that is not needed."""
-        files = render_trial(app, (yield from self._prepared(app)), str(self._store.runtime))
+        files = render_trial(app, self._known_machine(), str(self._store.runtime))
         return self._configured(app, names.TRIAL, files)
 
     def _configured(self, app: App, kind: str, files: Mapping[str, File]) -> Mapping[str, File]:
@@ -69,14 +68,9 @@ class Workshop:
         behind = self._store.get(balancer.balance.app)
         return File(configuration(balancer, behind.require(), behind.numbers))
 
-    def _prepared(self, app: App) -> Conversation[Machine]:
-        machine = self._machine or local.machine(self._scope)
-        if app.listen and not machine.version:  # only these units depend on it
-            (told,) = yield [systemd1.manager_property("Version")]
-            version = features.parse_version(str(check_reply(told)[0]))
-            machine = replace(machine, version=version or features.OLDEST)
-        self._machine = machine
-        return machine
+    def _known_machine(self) -> Machine:
+        self._machine = self._machine or local.machine(self._scope)
+        return self._machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +115,12 @@ def decide(
     found = store.find(app.name)
     units = yield from states.loaded(status.patterns([app.name]))
     plan.begin(app, found, units, force=force)
-    rendered = yield from workshop.render(app, saved=found is not None and found.saved)
+    rendered = workshop.render(app, saved=found is not None and found.saved)
     steps = plan.converge(app, rendered.numbers, found, units, restart=restart)
     if only and not only.whole:
         return Decision(app, found, rendered, plan.narrow(steps, only))
+    if app.on_demand:
+        steps = plan.await_connections(steps, app, rendered.numbers, units)
     if found and found.app and (found.app.listen or app.listen):
         sockets = yield from listening(app.name)
         steps = plan.change_sockets(steps, found.app, app, rendered.numbers, sockets)
@@ -148,14 +144,12 @@ def _with_companions(store: Store, steps: Plan, app: App, rendered: Rendered) ->
 
 def companions_up(app: str) -> Conversation[list[str]]:
     """The units beside the app's instances that are there."""
-    found = yield from states.loaded([*names.companions(app), names.stdin_socket(app, "*")])
-    return [unit for unit in found if found[unit].active_state is not ActiveState.INACTIVE]
+    return (yield from states.active([*names.companions(app), names.stdin_socket(app, "*")]))
 
 
 def listening(app: str) -> Conversation[list[str]]:
     """The app's socket units that are there."""
-    found = yield from states.loaded([names.socket_pattern(app), names.probe_pattern(app)])
-    return [unit for unit in found if found[unit].active_state is not ActiveState.INACTIVE]
+    return (yield from states.active([names.socket_pattern(app), names.probe_pattern(app)]))
 
 
 def start_now(store: Store, workshop: Workshop, app: App, *, force: bool) -> Conversation[bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pysup import check
@@ -55,9 +55,26 @@ class Listen:
             raise SpecError(f"listen {self.address!r} has no file", hint="mode, owner and group are for unix sockets.")
 
     @property
+    def key(self) -> str:
+        """What its unit is called by: the address, behind the name where that is not the usual one."""
+        plain = self.address.strip("/").replace("/", "-").replace("[", "").replace("]", "")
+        address = re.sub(r"[^A-Za-z0-9:_.-]", "_", plain)
+        return address if self.name == self._usual_name() else f"{self.name}:{address}"
+
+    def excludes(self, other: Listen) -> bool:
+        """Whether one cannot be opened while the other is: the kernel gives an address to one socket at a time."""
+        if self.port is None or other.port is None:
+            return self.address == other.address
+        hosts = {self._host(), other._host()}
+        return self.port == other.port and (len(hosts) == 1 or bool(hosts & {"", "[::]", "0.0.0.0"}))  # noqa: S104
+
+    @property
     def port(self) -> int | None:
         """The TCP port; None for a unix socket."""
         return None if self.address.startswith("/") else int(self.address.rpartition(":")[2])
+
+    def _host(self) -> str:
+        return self.address.rpartition(":")[0]
 
     def _check_host_port(self) -> None:
         if not _HOST_PORT.fullmatch(self.address):
@@ -69,6 +86,25 @@ class Listen:
 
     def _usual_name(self) -> str:
         return str(self.port or re.sub(r"[^A-Za-z0-9_]", "_", self.address.rpartition("/")[2])[:32])
+
+
+def check_distinct(app: str, listens: Sequence[Listen]) -> None:
+    """Raise SpecError if two of them cannot be told apart, or would have one unit."""
+    for what in ("name", "address", "key"):
+        texts = [getattr(one, what) for one in listens]
+        twice = next((text for text in texts if texts.count(text) > 1), None)
+        if twice is not None:
+            raise SpecError(f"app {app!r}: listen has the {what} {twice!r} twice", hint="Give each a name of its own.")
+
+
+def check_on_demand(app: str, listens: Sequence[Listen], *, on_demand: bool, idle_timeout: float) -> None:
+    """Raise SpecError unless connections can start the app, where they are to; the timeout is in seconds."""
+    check.not_negative(idle_timeout, "idle_timeout")
+    for name, value in (("on_demand", on_demand), ("idle_timeout", idle_timeout)):
+        if value and not listens:
+            raise SpecError(f"app {app!r}: {name} needs a socket that systemd holds", hint="Add listen=8080.")
+    if 0 < idle_timeout < 1:
+        raise SpecError(f"app {app!r}: idle_timeout is {idle_timeout:g} s", hint="It is 1s or more.")
 
 
 def parse(text: str) -> Listen:

@@ -146,14 +146,18 @@ class Manager:
         """
         operator = await self._operator()
         chosen = [] if isinstance(what, App) else self._choose_whole(what, "reload")
+        notes: dict[str, tuple[str, ...]] = {}
         apps = [what] if isinstance(what, App) else [self._store.get(one.app).require() for one in chosen]
         for app in apps:
             preflight.check(app, self.scope)
             preflight.prepare(app)
             with self._store.claim(app.name, "reload"):
-                await operator.reload(app, options)
+                gap = await operator.reload(app, options)
+            if gap:
+                notes[app.name] = (f"it was down for a moment: {gap}",)
             self._record(Reloaded(app=app.name, at=time.time()))
-        return await self.list([app.name for app in apps])
+        found = await self.list([app.name for app in apps])
+        return [replace(one, notes=notes.get(one.name, ())) for one in found]
 
     def revisions(self, name: str) -> RevisionList:
         """What an app was, oldest first, and who made it so; the newest is what it is."""

@@ -50,9 +50,14 @@ def target_unit(app: str) -> str:
     return f"{PREFIX}{app}.target"
 
 
-def socket_unit(app: str, listen: str, number: int | None = None) -> str:
+def socket_unit(app: str, key: str, number: int | None = None) -> str:
     """The unit that listens on an address of the app; one for each instance where sockets are not shared."""
-    return f"{PREFIX}{app}@{listen}.socket" if number is None else f"{PREFIX}{app}@{listen}.{number}.socket"
+    return f"{PREFIX}{app}@{key}.socket" if number is None else f"{PREFIX}{app}@{key}.{number}.socket"
+
+
+def is_socket(app: str, unit: str) -> bool:
+    """Whether a unit is one of those that listen on addresses of the app."""
+    return unit.startswith(f"{PREFIX}{app}@") and unit.endswith(".socket")
 
 
 def socket_pattern(app: str) -> str:
@@ -77,8 +82,8 @@ def probe_pattern(app: str) -> str:
 
 def spare_files(app: str) -> re.Pattern[str]:
     """What matches the names of all files of spare instances."""
-    kinds = f"(?:{SPARE}|{TRIAL})"
-    return re.compile(rf"{PREFIX}{re.escape(app)}(?:@{kinds}\.[a-z]+|:probe@{kinds}(?:\.\d+)?\.socket)")
+    kinds = f"{SPARE}\\d*|{TRIAL}"
+    return re.compile(rf"{PREFIX}{re.escape(app)}(?:@(?P<kind>{kinds})\.[a-z]+|:probe@(?:{kinds})(?:\.\d+)?\.socket)")
 
 
 def socket_file(unit: str) -> str:
@@ -107,11 +112,13 @@ COMPANIONS = (
     "watch.service",
     "memory.service",
     "stdin@.socket",
+    "wake.service",
+    "idle.service",
 )
-"""The units beside an app's instances that restart them, by what follows the app's name in theirs."""
+"""The units beside an app's instances that start, restart or stop them, by what follows the app's name in theirs."""
 
 
-COMPANION_FILES = ("memory.sh", "restart.sh", "watch.py")
+COMPANION_FILES = ("memory.sh", "restart.sh", "watch.py", "idle.py")
 """What these units execute, named likewise."""
 
 
@@ -120,6 +127,21 @@ def companion(app: str, what: str) -> str:
     are services have an ``@``.
     """
     return f"{PREFIX}{app}-{what}"
+
+
+def wake_unit(app: str) -> str:
+    """What a connection starts while no instance runs: it wants them all."""
+    return companion(app, "wake.service")
+
+
+def idle_unit(app: str) -> str:
+    """What stops the instances when nobody has been connected for long."""
+    return companion(app, "idle.service")
+
+
+def idle_file(app: str) -> str:
+    """The script that it runs, beside the units."""
+    return companion(app, "idle.py")
 
 
 def companions(app: str) -> list[str]:
@@ -145,6 +167,11 @@ def stdin_file(app: str, number: int | str) -> str:
 def launch_file(app: str) -> str:
     """The file, beside the units, that runs servers written in Python."""
     return f"{PREFIX}{app}.launch"
+
+
+def spare(index: int) -> str:
+    """The kind of a spare instance; there are several when several instances are replaced at a time."""
+    return f"{SPARE}{index or ''}"
 
 
 def spare_unit(app: str, kind: str = SPARE) -> str:

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pysup import front, jobs, names, starting, states, status
+from pysup import front, jobs, names, plan, starting, states, status
 from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.call import NO_SUCH_UNIT, Call
@@ -21,6 +21,9 @@ from pysup.reload import ReloadOptions, Roll
 from pysup.selector import Chosen
 from pysup.store import Store, Stored
 from pysup.unit import ActiveState, Scope
+
+_UP = ActiveState.ACTIVE
+_DOWN = (ActiveState.INACTIVE, ActiveState.FAILED, ActiveState.DEACTIVATING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class Operator:
             if found and found.app == app and not anew:
                 return
             saved = found is not None and found.saved
-            rendered = await self.bus.converse(self.workshop.render(app, saved=saved))
+            rendered = self.workshop.render(app, saved=saved)
             await asyncio.to_thread(self.store.write, app.name, rendered.files, saved=saved)
             if found:
                 await self.bus.call(systemd1.reload())
@@ -85,33 +88,36 @@ class Operator:
             await self.finish([begun], wait=True, timeout=timeout)
         await front.expect_listening(app)
 
-    async def reload(self, app: App, options: ReloadOptions) -> None:
-        """Replace the running instances of an app; start it if there are none."""
+    async def reload(self, app: App, options: ReloadOptions) -> str:
+        """Replace the running instances of an app; start it if there are none. What could not be done without a gap."""
         self._front(app.name).check(app)
         old = self.store.find(app.name)
         units = await self.bus.converse(states.loaded(status.patterns([app.name])))
-        up = {unit for unit, state in units.items() if state.active_state is ActiveState.ACTIVE}
-        running = [name for name in map(names.parse_instance, sorted(up)) if name]
-        if old is None or not running or (old.app and old.app.listen != app.listen):
+        up = {name: units[name.unit].active_state for name in map(names.parse_instance, units) if name}
+        # Those that are being started again and again come first: nothing is lost with them.
+        running = sorted((name for name in up if up[name] not in _DOWN), key=lambda name: (up[name] is _UP, name))
+        gap = plan.closes_first(old.app, app) if old and old.app and running else ""
+        if old is None or not running or gap:
             begun = await self.converge(app, restart=True, force=True)
             await self.finish([begun], wait=True, timeout=options.timeout)
-            return
+            return gap
         roll = Roll(
             bus=self.bus,
             store=self.store,
             scope=self.scope,
             old=old,
             app=app,
-            rendered=await self.bus.converse(self.workshop.render(app, saved=old.saved)),
-            before=await self.bus.converse(self.workshop.render(old.app, saved=old.saved)) if old.app else None,
-            trial=await self.bus.converse(self.workshop.render_trial(app)),
-            spare=await self.bus.converse(self.workshop.render_spare(app)),
+            rendered=self.workshop.render(app, saved=old.saved),
+            before=self.workshop.render(old.app, saved=old.saved) if old.app else None,
+            trial=self.workshop.render_trial(app),
+            spares=[self.workshop.render_spare(app, index) for index in range(options.at_once(len(running)))],
             front=self._front(app.name),
             options=options,
         )
         before = {unit: self.store.text(app.name, unit) for unit in names.companions(app.name)}
-        await roll.run(sorted(running))
+        await roll.run(running)
         await self._renew_companions(app.name, before)
+        return ""
 
     async def stop(self, chosen: Sequence[Chosen], *, wait: bool, timeout: float | None) -> None:
         """Stop apps, or some of their instances."""
@@ -152,7 +158,7 @@ class Operator:
                 stored = self.store.get(name)
                 if stored.saved is saved:
                     continue
-                rendered = await self.bus.converse(self.workshop.render(stored.require(), saved=saved))
+                rendered = self.workshop.render(stored.require(), saved=saved)
                 await asyncio.to_thread(self.store.write, name, rendered.files, saved=saved)
                 moved.append(name)
         if moved:
@@ -183,6 +189,7 @@ class Operator:
             await self.bus.call(systemd1.reload())
             await self._start(begun, wait=wait, timeout=timeout)
         for one in begun if wait else ():
+            await starting.opened(self.bus, one.app, one.rendered.numbers)
             await starting.survive(self.bus, self.store, self.scope, one.app, one.steps.begun, began)
             await starting.stand_by(self.bus, self.scope, one.app, one.steps.begun)
 

@@ -72,6 +72,33 @@ def converge(
     )
 
 
+def await_connections(steps: Plan, app: App, numbers: tuple[int, ...], units: Mapping[str, UnitState]) -> Plan:
+    """The plan for an app that the first connection starts: nothing is, if nothing of it runs, but its sockets."""
+    states = {unit: state.active_state for unit, state in units.items() if _is_of(app.name, unit)}
+    is_up = any(state not in _IDLE for state in states.values())
+    coming = {unit for unit in states if states[unit] is ActiveState.ACTIVATING} - set(steps.stop)
+    begun = _in_order({*steps.begun, *coming}) if is_up else ()
+    listening = sockets.all_units(app, numbers)
+    return replace(
+        steps,
+        reset=(*steps.reset, *listening),
+        start=(*steps.start, *listening, *(unit for unit in begun if unit not in steps.restart)),
+        begun=begun,
+    )
+
+
+def closes_first(before: App, app: App) -> str:
+    """Why the sockets of *app* cannot be opened beside those that it has now; empty if they can."""
+    if before.spread != app.spread and before.listen and app.listen:
+        return "a port is either shared or each instance's own"
+    kept = {one.key: one for one in before.listen if one in app.listen}
+    for new in app.listen:
+        clash = next((old for old in before.listen if old.key not in kept and old.excludes(new)), None)
+        if new.key not in kept and clash:
+            return f"{new.address} cannot be open beside {clash.address}"
+    return ""
+
+
 def change_sockets(steps: Plan, before: App, app: App, numbers: tuple[int, ...], listening: Iterable[str]) -> Plan:
     """The plan with the stops of sockets that are no longer wanted, or wanted otherwise.
 

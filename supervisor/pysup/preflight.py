@@ -13,7 +13,8 @@ from pysup.bus import systemd1
 from pysup.bus.call import Conversation
 from pysup.bus.call import check as check_reply
 from pysup.errors import EnvironmentProblem, NotFound, SpecError
-from pysup.host import calendar, cgroups, features, users
+from pysup.host import calendar, cgroups, features, ports, users
+from pysup.listen import Listen
 from pysup.render import dependency_unit, limits
 from pysup.unit import Scope
 
@@ -78,6 +79,26 @@ def _check_accounts(app: App, scope: Scope) -> None:
         users.get(app.user)
     if app.group:
         users.get_group_id(app.group)
+    for listen in app.listen:
+        _check_socket_file(app, listen, scope)
+
+
+def _check_socket_file(app: App, listen: Listen, scope: Scope) -> None:
+    if listen.port is None and ports.is_taken_by_a_file(listen.address):
+        raise SpecError(
+            f"app {app.name!r} cannot listen on {listen.address}: there is a file that is no socket",
+            hint=f"Look at it, and take it away: ls -l {listen.address}",
+        )
+    if listen.owner and users.get(listen.owner).uid != os.getuid() and scope is Scope.USER:
+        raise SpecError(
+            f"app {app.name!r}: your own systemd cannot give {listen.address} to {listen.owner!r}",
+            hint="It is yours. Let others in by mode=0666, or by a group that you are in: group=NAME,mode=0660.",
+        )
+    if listen.group and users.get_group_id(listen.group) not in (os.getgid(), *os.getgroups()) and scope is Scope.USER:
+        raise SpecError(
+            f"app {app.name!r}: you are not in group {listen.group!r}, so {listen.address} cannot have it",
+            hint="See which you are in: id. As root: sudo pysup start --system …, with --uid for the account.",
+        )
 
 
 def _check_watch(app: App) -> None:
@@ -107,9 +128,22 @@ def _check_program(app: App) -> None:
 def ask(app: App, scope: Scope) -> Conversation[tuple[str, ...]]:
     """Raise NotFound for what *app* requires and is not there; notes on what it only wants, or asks in vain."""
     yield from _credentials(app, scope)
+    yield from _check_ports(app, scope)
     missing = yield from _dependencies(app)
     vain = yield from _features(app, scope)
     return missing + vain
+
+
+def _check_ports(app: App, scope: Scope) -> Conversation[None]:
+    """Raise SpecError for ports that a user's own manager may not open."""
+    first = ports.first_free() if app.listen and scope is Scope.USER else 0
+    low = next((one.port for one in app.listen if one.port is not None and one.port < first), None)
+    if low is None:
+        return
+    (reply,) = yield [systemd1.process_id()]
+    if not ports.may_open_all(int(str(check_reply(reply)[0]))):
+        why = ports.reserved(low)
+        raise SpecError(f"app {app.name!r} cannot listen on {low}: {why.what}", hint=why.remedy)
 
 
 def _dependencies(app: App) -> Conversation[tuple[str, ...]]:

@@ -3,11 +3,16 @@
 The spare is a unit file of its own (``pysup-web@next.service``) in the runtime directory: systemd never knew it, so
 no daemon-reload is needed, and the template of the running instances is not touched before the spare is ready. A spare
 that is there when a reload begins was left by one that was killed: it goes, and all instances are replaced once more.
+When several are replaced at a time, there are as many spares, so that never fewer serve than before.
+
+A new address is opened before the spare starts. An old one is closed by systemd before the last instances are replaced,
+which go on serving it until they end: were it closed later, nobody would be left to take what waits in it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,26 +21,39 @@ from pysup import jobs, names, revisions, sockets, starting, states
 from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.connection import Bus
-from pysup.errors import StartFailed
+from pysup.errors import SpecError, StartFailed
 from pysup.front import Front
 from pysup.names import InstanceName
 from pysup.render import File, Rendered
 from pysup.store import Store, Stored
 from pysup.unit import ActiveState, Scope
 
+_PARALLEL = re.compile(r"[1-9]\d{0,4}|(?:[1-9]\d?|100)%")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReloadOptions:
     """How to go about it.
 
-    ``parallel`` instances are replaced at a time; without ``surge`` none is started beside them first; without
-    ``rollback`` the new settings stay when an instance fails with them; ``timeout`` is for each step, in seconds.
+    ``parallel`` instances are replaced at a time, or such a part of them (``"25%"``), at least one; without ``surge``
+    none is started beside them first; without ``rollback`` the new settings stay when an instance fails with them;
+    ``timeout`` is for each step, in seconds.
     """
 
-    parallel: int = 1
+    parallel: int | str = 1
     surge: bool = True
     rollback: bool = True
     timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        if not _PARALLEL.fullmatch(str(self.parallel)):
+            raise SpecError(f"parallel is {self.parallel!r}", hint="Write how many at a time (2), or what part (25%).")
+
+    def at_once(self, running: int) -> int:
+        """How many of *running* instances are replaced at a time."""
+        text = str(self.parallel)
+        count = running * int(text[:-1]) // 100 if text.endswith("%") else int(text)
+        return max(1, min(count, running))
 
 
 USUAL = ReloadOptions()
@@ -57,7 +75,7 @@ class Roll:
     rendered: Rendered
     before: Rendered | None
     trial: Mapping[str, File]
-    spare: Mapping[str, File]
+    spares: Sequence[Mapping[str, File]]
     front: Front
     options: ReloadOptions
 
@@ -65,19 +83,18 @@ class Roll:
         """Replace the running instances; raises StartFailed, and says what runs what, if new ones do not come up."""
         if self.store.has_spare(self.app.name):
             await self._settle()
-        proves = self.options.surge and bool(self.app.listen or self.app.port is not None)
+        await self._watch_anew()
         try:
-            if proves and self.trial:
-                await self._prove(names.TRIAL, self.trial)
-                await self._remove(names.TRIAL)
-            if proves:
-                await self._prove(names.SPARE, self.spare)
+            helpers = await self._prove()
             await self._write(self.app, self.rendered)
-            await self._replace(running, helpers={self._spare.number: self.app} if proves else {})
+            await self._replace(running, helpers)
             if not self.app.probed:
                 await self._stop_probes(names.probe_pattern(self.app.name))
         finally:
             await self._settle()
+        if self._outdated():
+            with self.store.lock(self.app.name):
+                self.store.write(self.app.name, self.rendered.files, saved=self.old.saved)
 
     @property
     def _has_other_probes(self) -> bool:
@@ -87,20 +104,24 @@ class Roll:
             return False
         return sockets.probe(old, "%i") != sockets.probe(self.app, "%i")
 
-    @property
-    def _spare(self) -> InstanceName:
-        return InstanceName(self.app.name, len(self.rendered.numbers))
+    async def _prove(self) -> dict[int, App]:
+        """Open new sockets, and have the new version come up beside the old one; nothing remains if it does not.
 
-    async def _prove(self, kind: str, files: Mapping[str, File]) -> None:
-        unit = names.spare_unit(self.app.name, kind)
-        await asyncio.to_thread(self.store.write_spare, files)
-        began = time.time()
-        await jobs.perform(self.bus, [systemd1.start_unit(unit)], timeout=self.options.timeout)
+
+        The numbers of the spares that now help.
+        """
+        opened = {unit: file for unit, file in self.rendered.files.items() if self._is_new(unit)}
+        units = [unit for unit in opened if names.is_socket(self.app.name, unit)]
         try:
-            await starting.survive_alone(self.bus, self.scope, self.app, unit, self._spare, began)
-            if kind == names.SPARE:
-                await self.front.reach(self._spare.number, self.app)
+            if opened:
+                await asyncio.to_thread(self.store.write_spare, opened)
+                await jobs.perform(self.bus, [systemd1.start_unit(unit) for unit in units])
+                await starting.opened(self.bus, self.app, self.rendered.numbers)
+            return await self._start_spares()
         except StartFailed as exc:
+            await self._settle()
+            await self._stop(units)
+            self.store.drop(opened)
             raise StartFailed(
                 f"{exc.message}; nothing else was touched: all instances run as before",
                 results=exc.results,
@@ -108,10 +129,34 @@ class Roll:
                 hint=exc.hint,
             ) from exc
 
+    async def _start_spares(self) -> dict[int, App]:
+        """Try the new version where that is to be done, and start the spares, one after the other."""
+        shares = bool(self.app.listen) and not self.app.spread
+        if not self.options.surge or not (shares or self.app.port is not None):
+            return {}
+        first = InstanceName(self.app.name, len(self.rendered.numbers))
+        if self.trial:
+            await self._start_one(names.TRIAL, self.trial, first)
+            await self._remove(names.TRIAL)
+        spares = [first._replace(number=first.number + index) for index in range(len(self.spares))]
+        for index, (name, files) in enumerate(zip(spares, self.spares, strict=True)):
+            await self._start_one(names.spare(index), files, name)
+            await self.front.reach(name.number, self.app)
+        return {name.number: self.app for name in spares}
+
+    async def _start_one(self, kind: str, files: Mapping[str, File], name: InstanceName) -> None:
+        unit = names.spare_unit(self.app.name, kind)
+        await asyncio.to_thread(self.store.write_spare, files)
+        began = time.time()
+        await jobs.perform(self.bus, [systemd1.start_unit(unit)], timeout=self.options.timeout)
+        await starting.survive_alone(self.bus, self.scope, self.app, unit, name, began)
+
     async def _replace(self, running: Sequence[InstanceName], helpers: Mapping[int, App]) -> None:
         """Replace instances; balancers leave those out that are being replaced, and have the *helpers* besides."""
         done: list[InstanceName] = []
-        for batch in _batches(running, self.options.parallel):
+        for batch in _batches(running, self.options.at_once(len(running))):
+            if len(done) + len(batch) == len(running):
+                await self._close()
             left = {name.number: self.old.app or self.app for name in running if name not in batch}
             served = {**left, **{name.number: self.app for name in done}, **helpers}
             await self.front.serve(served, self.app.stop_timeout)
@@ -130,6 +175,11 @@ class Roll:
                 await self._roll_back(exc, done, batch)
             done += batch
 
+    async def _close(self) -> None:
+        """Have systemd close the sockets that are no longer wanted; instances that have them go on serving them."""
+        found = await self.bus.converse(states.active([names.socket_pattern(self.app.name)]))
+        await self._stop([unit for unit in found if unit not in self.rendered.files])
+
     async def _roll_back(self, exc: StartFailed, done: Sequence[InstanceName], batch: Sequence[InstanceName]) -> None:
         """Put the old settings back for the instances that failed with the new ones, and say how things stand."""
         before = self.old.app
@@ -143,18 +193,39 @@ class Roll:
         raise StartFailed(f"{exc.message}; {said}", results=exc.results, log=exc.log, hint=exc.hint) from exc
 
     async def _write(self, app: App, rendered: Rendered) -> None:
+        """Make *rendered* the app's files, beside them the sockets of either version: both are served meanwhile."""
         stored = self.store.get(app.name)
         if stored.app == app and stored.numbers == rendered.numbers:
             return
         with self.store.lock(app.name):
-            self.store.write(app.name, rendered.files, saved=self.old.saved)
+            self.store.write(app.name, {**self._sockets(), **rendered.files}, saved=self.old.saved)
         await self.bus.call(systemd1.reload())
+        await self._watch_anew()
+
+    async def _watch_anew(self) -> None:
+        """Have idleness count from now, and as it is wanted now: instances that run bring its watcher back."""
+        await self._stop(await self.bus.converse(states.active([names.idle_unit(self.app.name)])))
+
+    def _sockets(self) -> dict[str, File]:
+        """The units of sockets of both versions."""
+        files = {**(self.before.files if self.before else {}), **self.rendered.files}
+        return {unit: file for unit, file in files.items() if names.is_socket(self.app.name, unit)}
+
+    def _is_new(self, unit: str) -> bool:
+        """Whether it is a socket, or what a socket starts, that there is not yet."""
+        is_listening = names.is_socket(self.app.name, unit) or unit == names.wake_unit(self.app.name)
+        return is_listening and (self.before is None or unit not in self.before.files)
+
+    def _outdated(self) -> bool:
+        """Whether there are files of sockets that are no longer wanted, of this reload or of one that was killed."""
+        there = (file.name for file in self.store.files(self.app.name))
+        return any(names.is_socket(self.app.name, name) and name not in self.rendered.files for name in there)
 
     async def _settle(self) -> None:
-        """Have balancers serve the app's own instances, all of them, and take the spare away."""
+        """Have balancers serve the app's own instances, all of them, and take the spares away."""
         await self.front.follow()
         if self.store.has_spare(self.app.name):
-            for kind in (names.TRIAL, names.SPARE):
+            for kind in {names.TRIAL, names.SPARE, *self.store.spares(self.app.name)}:
                 await self._remove(kind)
             self.store.remove_spare(self.app.name)
 
@@ -170,6 +241,10 @@ class Roll:
         found = await self.bus.converse(states.loaded([pattern]))
         left = [unit for unit, state in found.items() if state.active_state is not ActiveState.INACTIVE]
         await jobs.perform(self.bus, [systemd1.stop_unit(unit) for unit in left])
+
+    async def _stop(self, units: Sequence[str]) -> None:
+        await jobs.perform(self.bus, [systemd1.stop_unit(unit) for unit in units])
+        await self.bus.calls([systemd1.reset_failed_unit(unit) for unit in units])
 
 
 def _batches(items: Sequence[InstanceName], size: int) -> Iterable[Sequence[InstanceName]]:

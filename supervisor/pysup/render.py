@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pysup import balancers, check, companions, names, preload, probe, servers, sockets, spec
+from pysup import balancers, check, companions, idle, names, preload, probe, servers, sockets, spec
 from pysup.app import PER_CORE, App, Limits
 from pysup.errors import SpecError
 from pysup.health import ReadyWhen
@@ -21,9 +21,9 @@ class Machine:
     """What rendering must know of the machine.
 
     ``cpus`` are the logical CPUs that the caller may run on; ``cores`` the first of each physical core among them.
-    ``version`` is systemd's, 0 for not asked; ``preload`` is the text that Node programs load to find their sockets,
-    ``probe`` that of what asks instances how they are, ``launch`` that which runs servers written in Python. ``python``
-    is the interpreter that has pysup's libraries, ``plain_python`` one that stays when pysup goes.
+    ``preload`` is the text that Node programs load to find their sockets, ``probe`` that of what asks instances how
+    they are, ``launch`` that which runs servers written in Python. ``python`` is the interpreter that has pysup's
+    libraries, ``plain_python`` one that stays when pysup goes.
     """
 
     scope: Scope
@@ -31,7 +31,6 @@ class Machine:
     cores: tuple[int, ...]
     systemd_cat: str = "/usr/bin/systemd-cat"
     plain_python: str = "/usr/bin/python3"
-    version: int = 0
     preload: str = ""
     python: str = "/usr/bin/python3"
     probe: str = ""
@@ -84,18 +83,17 @@ def render(app: App, machine: Machine, directory: str) -> Rendered:
     servers.check(app)
     numbers = tuple(range(count_instances(app, machine)))
     beside = companions.files(app, numbers, machine.scope, directory, machine.python)
-    started = [
-        *(names.instance_unit(app.name, number) for number in numbers if not app.is_job),
-        *companions.wanted(beside),
-    ]
+    instances = [names.instance_unit(app.name, number) for number in numbers if not app.is_job]
+    started = [*(sockets.all_units(app, numbers) if app.on_demand else instances), *companions.wanted(beside)]
     files = {
         names.template_unit(app.name): File(_template(app, machine, directory)),
-        names.target_unit(app.name): File(_target(app, machine.scope, started)),
+        names.target_unit(app.name): File(_target(app, machine.scope, started, numbers)),
         names.slice_unit(app.name, app.namespace): File(_slice(app)),
     }
     if app.env:
         files[names.environment_file(app.name)] = File(print_environment(app.env), 0o600)
-    files |= {unit: File(text) for unit, text in (sockets.files(app, numbers) | beside).items()}
+    idler = idle.files(app, machine.scope, python=machine.plain_python, directory=directory)
+    files |= {name: File(text) for name, text in (sockets.files(app, numbers) | beside | idler).items()}
     if preload.is_for(app):
         files[names.preload_file(app.name)] = File(machine.preload)
     if probe.is_for(app):
@@ -137,11 +135,12 @@ def is_edited(template: str) -> bool:
     return not marker or digest != _digest(above)
 
 
-def render_spare(app: App, machine: Machine, directory: str) -> dict[str, File]:
+def render_spare(app: App, machine: Machine, directory: str, index: int = 0) -> dict[str, File]:
     """The files of one more instance, to stand beside those of the app in *directory*; it is not started again."""
-    doors = {names.probe_unit(app.name, names.SPARE): sockets.probe(app, names.SPARE)} if app.probed else {}
-    form = _beside(_form(app, machine, directory), names.SPARE)
-    return _render_beside(replace(form, inherits=sockets.inherited(app, names.SPARE)), names.SPARE, doors)
+    kind = names.spare(index)
+    doors = {names.probe_unit(app.name, kind): sockets.probe(app, kind)} if app.probed else {}
+    form = _beside(_form(app, machine, directory), kind, index)
+    return _render_beside(replace(form, inherits=sockets.inherited(app, kind)), kind, doors)
 
 
 def render_trial(app: App, machine: Machine, directory: str) -> dict[str, File]:
@@ -168,12 +167,12 @@ def _form(app: App, machine: Machine, directory: str) -> _Form:
     )
 
 
-def _beside(form: _Form, kind: str) -> _Form:
+def _beside(form: _Form, kind: str, index: int = 0) -> _Form:
     """That of an instance beside the app's own, with files of its own."""
     environment, preloaded, asks, config, launch = (
         names.spare_file(form.app.name, kind, suffix) for suffix in ("env", "cjs", "py", "conf", "launch")
     )
-    number = str(count_instances(form.app, form.machine))
+    number = str(count_instances(form.app, form.machine) + index)
     return replace(
         form,
         instance=number,
@@ -235,6 +234,8 @@ def _unit_section(form: _Form) -> Lines:
     yield from sockets.unit_section(form.inherits)
     if app.stdin and form.instance == "%i":
         yield from companions.stdin_unit(app, form.instance)
+    if app.idle_timeout:
+        yield "Upholds", names.idle_unit(app.name)
     # An instance at its start limit takes a socket that it shares down with it: there the brake stands in.
     is_limited = app.restart_limit and not app.listen and not app.is_job
     yield "StartLimitIntervalSec", span(app.restart_window if is_limited else 0)
@@ -255,9 +256,9 @@ def _service_section(form: _Form) -> Lines:
         yield "NotifyAccess", "all"
     if app.watchdog and preload.tells_alive(app):
         yield "WatchdogSec", span(app.watchdog.interval)
-    if (app.listen or app.restart_delay_max) and machine.version < sockets.STEPS_SINCE:
-        yield from sockets.brake(app, form.instance)
-    elif app.listen or app.balance:
+    if app.listen or app.restart_delay_max:
+        yield from sockets.brake(app, form.instance, machine.scope)
+    elif app.balance:
         yield from sockets.runtime_directory(app, form.instance)
     if app.balance:
         yield from balancers.service_section(app.balance, f"{form.directory}/{form.balancer}")
@@ -277,9 +278,7 @@ def _service_section(form: _Form) -> Lines:
     for name, value in servers.environment(app):
         yield "Environment", quote(f"{name}={value}")
     yield from _environment(form)
-    yield from _ending(app, machine)
-    if (app.listen or app.restart_delay_max) and machine.version >= sockets.STEPS_SINCE:
-        yield from sockets.growing_delay(app)
+    yield from _ending(app)
     yield from _output(app, form.instance)
     yield from limits(companions.limits(app), app.nice)
     yield from _extra(app.service)
@@ -325,10 +324,9 @@ def _credentials(app: App) -> Lines:
             yield "SetCredentialEncrypted", f"{name}: {where}"
 
 
-def _ending(app: App, machine: Machine) -> Lines:
+def _ending(app: App) -> Lines:
     yield "Restart", app.restart.value
-    is_braked = app.restart_delay_max and machine.version < sockets.STEPS_SINCE
-    yield "RestartSec", span(0 if is_braked else app.restart_delay)
+    yield "RestartSec", span(0 if app.restart_delay_max else app.restart_delay)
     # Programs that end by 128+SIGINT or 128+SIGTERM after that signal did what they were asked.
     yield "SuccessExitStatus", " ".join(["130", "143", *map(str, app.stop_exit_codes)])
     if app.stop_exit_codes:
@@ -392,11 +390,15 @@ def _counted(app: App, number: int) -> Lines:
         yield "Environment", f"{name}={base + number}"
 
 
-def _target(app: App, scope: Scope, units: Iterable[str]) -> str:
-    wants = [("Wants", unit) for unit in units]
-    unit = [("Description", f"{app.name}, all instances"), *wants]
-    boot = "\n" + section("Install", [("WantedBy", BOOT_TARGET[scope])]) if app.autostart else ""
-    return section("Unit", unit) + boot
+def _target(app: App, scope: Scope, units: Iterable[str], numbers: Iterable[int]) -> str:
+    """What is started, and what is started by others than systemd's start of this: read back by pysup."""
+    unit = [("Description", f"{app.name}, all instances"), *(("Wants", unit) for unit in units)]
+    parts = [section("Unit", unit)]
+    if app.on_demand:
+        parts.append(section(spec.SECTION, [("Wants", names.instance_unit(app.name, number)) for number in numbers]))
+    if app.autostart:
+        parts.append(section("Install", [("WantedBy", BOOT_TARGET[scope])]))
+    return "\n".join(parts)
 
 
 def _slice(app: App) -> str:

@@ -2,7 +2,8 @@
 
 The rules come from experiments with systemd 252 (docs/decisions.md): no start limit and no trigger limit, for either
 takes the socket down with a sibling that crashes; the same ``NonBlocking=`` in all; no restart of a socket under its
-instances.
+instances. What a connection starts is a unit of its own that wants all instances: a socket could not be opened while
+an instance that it names runs, and an instance that wanted its siblings would bring back those that were stopped.
 """
 
 from __future__ import annotations
@@ -13,34 +14,38 @@ from collections.abc import Iterable, Iterator
 from pysup import names
 from pysup.app import App
 from pysup.listen import Listen
+from pysup.unit import Scope
 from pysup.unitfile import command_line, quote, section, specifier
 
 Lines = Iterator[tuple[str, str]]
 
-# Waits before a start, by how often the last starts failed in a row: the brake where systemd has no RestartSteps=.
+# Waits before a start, by how many were in vain in a row: failed within a minute, or ended well within a second though
+# nobody had asked for it. systemd's own RestartSteps= (254) needs a delay before the first restart, too, and never
+# forgets: an instance that crashed eight times in a year would wait the longest.
 _PAUSES = ("0", "0", "0", "0.2", "0.4", "0.8", "1.6", "3.2", "6.4", "12.8", "15")
 _GROWTH = 1.5
 _COUNT = (
-    'f="$RUNTIME_DIRECTORY/failures"; '
-    'case "$SERVICE_RESULT" in success) rm -f "$f";; *) '
-    'read -r n 2>/dev/null <"$f" || n=0; [ -n "$(find "$RUNTIME_DIRECTORY/started" -mmin -1 2>/dev/null)" ] || n=0; '
-    'echo $((n+1)) >"$f";; esac'
+    'cd "${RUNTIME_DIRECTORY%%:*}" || exit; '
+    "read -r n 2>/dev/null <failures || n=0; read -r began 2>/dev/null <started || began=0; "
+    "read -r now _ </proc/uptime; lived=$((${now%%.*}-began)); "
+    'if [ "$SERVICE_RESULT" != success ]; then [ "$lived" -lt 60 ] || n=0; '
+    'elif [ "$lived" -gt 1 ] || systemctl "$1" list-jobs "$2" | grep -Eq " (stop|restart) "; then n=-1; fi; '
+    "echo $((n+1)) >failures"
 )
 _BRAKE = (
-    'read -r n 2>/dev/null <"$RUNTIME_DIRECTORY/failures" || n=0; [ "$n" -lt $# ] || n=$(($#-1)); '
-    'shift "$n"; [ "$1" = 0 ] || sleep "$1"; : >"$RUNTIME_DIRECTORY/started"'
+    'cd "${RUNTIME_DIRECTORY%%:*}"; read -r n 2>/dev/null <failures || n=0; [ "$n" -lt $# ] || n=$(($#-1)); '
+    'shift "$n"; [ "$1" = 0 ] || sleep "$1"; read -r now _ </proc/uptime; echo "${now%%.*}" >started'
 )
+
 
 PROBE = "pysup-probe"  # in LISTEN_FDNAMES; no name that a user can give has a '-'
 
-STEPS_SINCE = 254  # RestartSteps=, RestartMaxDelaySec=
 
-
-def brake(app: App, instance: str) -> Lines:
-    """Growing waits between starts that fail one after the other, for a systemd without RestartSteps=."""
+def brake(app: App, instance: str, scope: Scope) -> Lines:
+    """Growing waits between starts that are in vain one after the other."""
     yield from runtime_directory(app, instance)
     yield "ExecStartPre", command_line(("/bin/sh", "-c", _BRAKE, "brake", *pauses(app)))
-    yield "ExecStopPost", command_line(("/bin/sh", "-c", _COUNT, "count"))
+    yield "ExecStopPost", f"{command_line(('/bin/sh', '-c', _COUNT, 'count', f'--{scope.value}'))} %n"
 
 
 def runtime_directory(app: App, instance: str) -> Lines:
@@ -57,12 +62,6 @@ def pauses(app: App) -> tuple[str, ...]:
     return ("0", *(f"{pause:.3f}".rstrip("0").rstrip(".") for pause in grown), f"{app.restart_delay_max:g}")
 
 
-def growing_delay(app: App) -> Lines:
-    """The same by systemd itself."""
-    yield "RestartSteps", str(_steps(app)) if app.restart_delay_max else "8"
-    yield "RestartMaxDelaySec", f"{round(app.restart_delay_max * 1000)}ms" if app.restart_delay_max else "15s"
-
-
 def _steps(app: App) -> int:
     """After how many failures the delay is the longest."""
     return max(1, math.ceil(math.log(app.restart_delay_max / app.restart_delay, _GROWTH)))
@@ -71,7 +70,7 @@ def _steps(app: App) -> int:
 def units(app: App, number: int | None = None) -> list[str]:
     """The socket units that an instance inherits: the shared ones, or with ``spread`` those of its own."""
     own = number if app.spread else None
-    return [names.socket_unit(app.name, listen.name, own) for listen in app.listen]
+    return [names.socket_unit(app.name, listen.key, own) for listen in app.listen]
 
 
 def all_units(app: App, numbers: tuple[int, ...]) -> list[str]:
@@ -80,15 +79,32 @@ def all_units(app: App, numbers: tuple[int, ...]) -> list[str]:
 
 
 def files(app: App, numbers: tuple[int, ...]) -> dict[str, str]:
-    """The socket units' texts by their names."""
+    """The texts of the socket units, and of what they start, by their names."""
+    if not app.listen:
+        return {}
     probes = {names.probe_template(app.name): probe(app, "%i")} if app.probed else {}
-    if not app.spread:
-        return probes | {names.socket_unit(app.name, one.name): _socket(app, one, 0) for one in app.listen}
-    return probes | {
-        names.socket_unit(app.name, one.name, number): _socket(app, one, number)
-        for number in numbers
-        for one in app.listen
+    owners = numbers if app.spread else (None,)
+    shared = {
+        names.socket_unit(app.name, one.key, number): _socket(app, one) for number in owners for one in app.listen
     }
+    return probes | shared | {names.wake_unit(app.name): _wake(app, numbers)}
+
+
+def _wake(app: App, numbers: tuple[int, ...]) -> str:
+    """The unit that a connection starts when no instance runs. A second of sleep brakes those that end at once."""
+    unit = [
+        ("Description", f"{app.name}, started by a connection"),
+        ("PartOf", names.target_unit(app.name)),
+        *(("Wants", names.instance_unit(app.name, number)) for number in numbers),
+    ]
+    service = [
+        ("Type", "oneshot"),
+        ("ExecStart", command_line(("/bin/sleep", "1"))),
+        ("SuccessExitStatus", "SIGTERM"),
+        ("NonBlocking", "yes"),
+        ("Slice", names.slice_unit(app.name, app.namespace)),
+    ]
+    return section("Unit", unit) + "\n" + section("Service", service)
 
 
 def probe(app: App, instance: str, service: str = "", name: str = PROBE) -> str:
@@ -115,16 +131,16 @@ def probe(app: App, instance: str, service: str = "", name: str = PROBE) -> str:
     return section("Unit", unit) + "\n" + section("Socket", socket)
 
 
-def _socket(app: App, listen: Listen, number: int) -> str:
+def _socket(app: App, listen: Listen) -> str:
     target = names.target_unit(app.name)
     unit = [("Description", specifier(f"{app.name}, listening on {listen.address}")), ("PartOf", target)]
-    return section("Unit", unit) + "\n" + section("Socket", _directives(app, listen, number))
+    return section("Unit", unit) + "\n" + section("Socket", _directives(app, listen))
 
 
-def _directives(app: App, listen: Listen, number: int) -> Lines:
+def _directives(app: App, listen: Listen) -> Lines:
     yield "ListenStream", specifier(listen.address)
     yield "FileDescriptorName", listen.name
-    yield "Service", names.instance_unit(app.name, number)
+    yield "Service", names.wake_unit(app.name)
     yield "TriggerLimitIntervalSec", "0"
     if app.spread or listen.reuse_port:
         yield "ReusePort", "yes"

@@ -12,14 +12,34 @@ from pysup.app import App, ReadyWhen
 from pysup.bus.connection import Bus
 from pysup.errors import StartFailed
 from pysup.explain import conclude
+from pysup.host import ports
 from pysup.names import InstanceName
 from pysup.store import Store
 from pysup.unit import ActiveState, Instance, Scope
 
 SURVIVAL = 0.5
+_SHUT = (ActiveState.INACTIVE, ActiveState.FAILED)
 LOG_LINES = 10
 
 _ENDED = "A server must stay in the foreground. What is meant to end is a job: pysup run -- COMMAND."
+
+
+async def opened(bus: Bus, app: App, numbers: tuple[int, ...]) -> None:
+    """Raise StartFailed if a socket of the app could not be opened, and say why."""
+    if not app.listen:
+        return
+    owners = numbers if app.spread else (None,)
+    wanted = {names.socket_unit(app.name, one.key, number): one for number in owners for one in app.listen}
+    found = await bus.converse(states.loaded(list(wanted)))
+    shut = [unit for unit in wanted if unit not in found or found[unit].active_state in _SHUT]
+    if shut:
+        first = wanted[shut[0]]
+        why = await asyncio.to_thread(ports.trouble, first.address)
+        raise StartFailed(
+            f"app {app.name!r} cannot listen on {first.address}: {why.what}",
+            results=[(unit, "failed") for unit in shut],
+            hint=why.remedy or f"See: journalctl -u {shut[0]}",
+        )
 
 
 async def survive(bus: Bus, store: Store, scope: Scope, app: App, units: Iterable[str], began: float) -> None:

@@ -78,6 +78,13 @@ def loaded(patterns: Sequence[str], *, detail: bool = False) -> Conversation[dic
     return {str(row[0]): _row_state(row, _read(properties, replies)) for row, properties in wanted}
 
 
+def active(patterns: Sequence[str]) -> Conversation[list[str]]:
+    """The units that match and are not inactive, failed ones included."""
+    (reply,) = yield [systemd1.list_units(patterns)]
+    rows = cast("list[Sequence[object]]", check_reply(reply)[0])
+    return [str(row[0]) for row in rows if row[3] != ActiveState.INACTIVE]
+
+
 def snapshot(patterns: Sequence[str]) -> Conversation[dict[str, dict[str, object]]]:
     """What ``state_of`` reads of the loaded units that match, each unit's at one moment."""
     (reply,) = yield [systemd1.list_units(patterns)]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from pysup import names, states
+from pysup import names, sockets, states
+from pysup.app import App
 from pysup.bus.call import Conversation
 from pysup.host import cgroups, files, processes
 from pysup.names import InstanceName
@@ -31,6 +32,16 @@ def patterns(apps: Sequence[str]) -> list[str]:
     return [f"{names.PREFIX}{app}@*.service" for app in apps]
 
 
+def wakes(app: App) -> bool:
+    """Whether the next connection may have to start it."""
+    return app.on_demand or bool(app.idle_timeout)
+
+
+def _socket_patterns(stored: Iterable[Stored]) -> list[str]:
+    """What matches the sockets of apps that may wait for a connection."""
+    return [names.socket_pattern(one.name) for one in stored if one.app and wakes(one.app)]
+
+
 def apps(
     store: Store, scope: Scope, selectors: str | Sequence[str], *, detail: bool = False
 ) -> Conversation[list[AppStatus]]:
@@ -38,7 +49,8 @@ def apps(
     stored = read(store)
     chosen = select(selectors, known(stored))
     wanted = ["*"] if selectors == "all" else [one.app for one in chosen]
-    units = (yield from states.loaded(patterns(wanted), detail=detail)) if chosen else {}
+    asked = [*patterns(wanted), *_socket_patterns(stored[one.app] for one in chosen)]
+    units = (yield from states.loaded(asked, detail=detail)) if chosen else {}
     times = yield from _times([stored[one.app] for one in chosen], units)
     return [_chosen(assemble(stored[one.app], units, scope, times.get(one.app)), one) for one in chosen]
 
@@ -108,10 +120,17 @@ def _instance(
         port=app.port + name.number if app and app.port is not None else None,
         user=processes.user_name(uid) if uid is not None else app.user if app else "",
         usage=cgroups.usage(group) if group else Usage(),
+        listens=app is not None and _listens(app, name.number, units),
         invocation_id=unit.invocation_id,
         control_group=group,
         waits=waits,
     )
+
+
+def _listens(app: App, number: int, units: Mapping[str, UnitState]) -> bool:
+    """Whether a connection would start this instance."""
+    found = [units.get(unit) for unit in sockets.units(app, number)] if wakes(app) else []
+    return any(unit and unit.active_state is ActiveState.ACTIVE for unit in found)
 
 
 def control_group(pid: int) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -191,7 +191,7 @@ class Store:
             revisions.forget(self.history, name)
 
     def write_spare(self, files: Mapping[str, File]) -> None:
-        """Put the files of a spare instance beside the app's, until the next boot at most."""
+        """Put the files of a spare instance beside the app's, or sockets to come, until the next boot at most."""
         with disk.writing(self.runtime):
             self.runtime.mkdir(parents=True, exist_ok=True)
             for path, file in files.items():
@@ -201,10 +201,19 @@ class Store:
         """Whether there is a spare instance: a reload is under way, or one was killed."""
         return any(map(names.spare_files(name).fullmatch, disk.entries(self.runtime)))
 
+    def spares(self, name: str) -> list[str]:
+        """Which spare instances there are."""
+        found = map(names.spare_files(name).fullmatch, disk.entries(self.runtime))
+        return sorted({one["kind"] for one in found if one and one["kind"]})
+
     def remove_spare(self, name: str) -> None:
-        """Take the spare's files away."""
+        """Take the spares' files away."""
+        self.drop([*filter(names.spare_files(name).fullmatch, disk.entries(self.runtime))])
+
+    def drop(self, files: Iterable[str]) -> None:
+        """Take files away that were put beside the app's."""
         with disk.writing(self.runtime):
-            for path in filter(names.spare_files(name).fullmatch, disk.entries(self.runtime)):
+            for path in files:
                 (self.runtime / path).unlink(missing_ok=True)
 
     def balancers(self) -> list[str]:
@@ -349,7 +358,7 @@ def _owned(directory: Path, name: str, boot_target: str = "") -> list[str]:
     escaped = re.escape(names.escape(name))
     beside = "|".join(map(re.escape, (*names.COMPANIONS, *names.COMPANION_FILES)))
     own = (
-        r"@\.service|@[A-Za-z0-9_]+(?:\.\d+)?\.socket|:probe@\.socket|\.target|\.(?:env|cjs|py|conf|launch)"
+        r"@\.service|@[A-Za-z0-9:_.-]+\.socket|:probe@\.socket|\.target|\.(?:env|cjs|py|conf|launch)"
         rf"|-(?:{beside})"
     )
     file = re.compile(rf"{names.PREFIX}(?:{app}(?:{own})|(?:(?:[^-]+-)?{escaped})\.slice)")

@@ -62,7 +62,8 @@ class Instance:
     """One instance as systemd has it now. Times are seconds since the epoch.
 
     ``state`` is what to show: the ActiveState, or ``auto-restart`` while systemd waits to start it again, or
-    ``waiting`` for a job whose time has not come (``waits``: its timer is on).
+    ``waiting`` for a job whose time has not come (``waits``: its timer is on), or ``listening`` while it does not run,
+    and a connection would start it (``listens``).
     ``restarts`` counts systemd's automatic restarts since the last start by hand. ``cpus`` empty is any CPU.
     """
 
@@ -82,13 +83,18 @@ class Instance:
     invocation_id: str = ""
     control_group: str = ""
     waits: bool = False
+    listens: bool = False
 
     @property
     def state(self) -> str:
         """The word for a table."""
         if self.waits and self.active_state is ActiveState.INACTIVE:
             return "waiting"
-        return "auto-restart" if self.sub_state == "auto-restart" else self.active_state.value
+        if self.listens and self.active_state is ActiveState.INACTIVE:
+            return "listening"
+        # What shares a socket waits in a command before the start, for the longer, the oftener it failed.
+        is_braked = self.sub_state == "start-pre" and self.restarts
+        return "auto-restart" if is_braked or self.sub_state == "auto-restart" else self.active_state.value
 
     @property
     def is_up(self) -> bool:

@@ -87,6 +87,11 @@ def is_on_bus() -> Call:
     return Call("NameHasOwner", "s", (SYSTEMD,), "/org/freedesktop/DBus", _BUS, _BUS)
 
 
+def process_id() -> Call:
+    """Ask the bus which process the manager is."""
+    return Call("GetConnectionUnixProcessID", "s", (SYSTEMD,), "/org/freedesktop/DBus", _BUS, _BUS)
+
+
 def add_match(rule: str) -> Call:
     """Have the bus hand on signals of this kind."""
     return Call("AddMatch", "s", (rule,), "/org/freedesktop/DBus", _BUS, _BUS)

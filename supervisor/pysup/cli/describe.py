@@ -21,7 +21,11 @@ from pysup.health import Question, ReadyWhen, WatchdogWhen
 from pysup.render import span
 from pysup.unit import AppStatus, Exit, Scope
 
-_COLOURS = {"active": output.GREEN, "waiting": output.GREEN, "failed": output.RED, "inactive": output.DIM}
+_COLOURS = {
+    **dict.fromkeys(("active", "waiting", "listening"), output.GREEN),
+    "failed": output.RED,
+    "inactive": output.DIM,
+}
 
 
 class Row(NamedTuple):
@@ -114,6 +118,7 @@ def _of_app(found: Description, app: App, *, show_env: bool) -> Iterator[Row]:
     yield Row("ports", "" if app.port is None else f"{app.port} and up")
     yield Row("listens on", ", ".join(f"{one.name}={one.address}" for one in app.listen) + _spread(app))
     yield Row("balances", _balances(app))
+    yield Row("starts", _starts(app))
     yield Row("restart", _restart(app))
     yield from _schedule(found.app, app)
     yield Row("watches", _watch(app))
@@ -248,6 +253,14 @@ def _count(app: App) -> str:
 
 def _spread(app: App) -> str:
     return " (each instance on a socket of its own)" if app.spread else ""
+
+
+def _starts(app: App) -> str:
+    """What connections have to do with it."""
+    if not app.listen or not (app.on_demand or app.idle_timeout):
+        return ""
+    begins = "at the first connection" if app.on_demand else "by hand, and at the next connection"
+    return begins + (f"; stops after {app.idle_timeout:g} s without one" if app.idle_timeout else "")
 
 
 def _restart(app: App) -> str:

@@ -42,8 +42,7 @@ _COLUMNS = (
     Column("scope", rank=6),
 )
 _COLOURS = {
-    "active": output.GREEN,
-    "waiting": output.GREEN,
+    **dict.fromkeys(("active", "waiting", "listening"), output.GREEN),
     "failed": output.RED,
     "broken": output.RED,
     "inactive": output.DIM,

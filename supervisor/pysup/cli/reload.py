@@ -8,8 +8,7 @@ import typer
 
 from pysup.cli import filed, instances
 from pysup.cli.filed import Env, FileTargets, Only
-from pysup.cli.options import Scopes, WaitTimeout, chosen_scope, manager, seconds
-from pysup.errors import SpecError
+from pysup.cli.options import Json, Scopes, WaitTimeout, chosen_scope, manager, seconds
 
 
 def reload(
@@ -17,7 +16,9 @@ def reload(
     only: Only = None,
     env: Env = None,
     scope: Scopes = None,
-    parallel: Annotated[int, typer.Option("--parallel", metavar="N", help="Replace N at a time.")] = 1,
+    parallel: Annotated[
+        str, typer.Option("--parallel", metavar="N|N%", help="Replace N, or such a part of them, at a time.")
+    ] = "1",
     surge: Annotated[
         bool, typer.Option("--surge/--no-surge", help="Have a spare instance prove the new version first, as is usual.")
     ] = True,
@@ -25,6 +26,7 @@ def reload(
         bool, typer.Option("--rollback/--no-rollback", help="Put old settings back if new ones fail, as is usual.")
     ] = True,
     wait_timeout: WaitTimeout = None,
+    json: Json = False,
 ) -> None:
     """Replace running instances by new ones, of the code as it is now, without losing a connection.
 
@@ -34,12 +36,11 @@ def reload(
 
     Examples:
       pysup reload web
-      pysup reload web --parallel 2
+      pysup reload web --parallel 2          with two spare ones
+      pysup reload web --parallel 25%
       pysup start web --memory-max 1G --rolling
       pysup reload pysup.toml      its apps, with the settings that are in it now
     """
-    if parallel < 1:
-        raise SpecError(f"--parallel is {parallel}", hint="It must be 1 or more.")
     from pysup.reload import ReloadOptions
 
     timeout = seconds(wait_timeout, "--wait-timeout")
@@ -48,4 +49,6 @@ def reload(
     wanted = [app for file in meant.files for app in filed.apps(file, chosen_scope(scope), only=only, env=env)]
     with manager(scope) as apps:
         shown = [one for app in wanted for one in apps.reload(app, options=options)]
-        instances.show(shown + (apps.reload(meant.selectors, options=options) if meant.selectors else []))
+        shown += apps.reload(meant.selectors, options=options) if meant.selectors else []
+    show = instances.show_json if json else instances.show
+    show(shown)

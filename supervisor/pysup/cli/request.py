@@ -118,6 +118,19 @@ class Request:
     spread: Annotated[
         bool | None, _option(_COUNT, "--spread", help="Each instance has a socket of its own on those ports.")
     ] = None
+    on_demand: Annotated[
+        bool | None,
+        _option(_COUNT, "--on-demand/--no-on-demand", help="Only listen; the first connection starts the instances."),
+    ] = None
+    idle_timeout: Annotated[
+        Text,
+        _option(
+            _COUNT,
+            "--idle-timeout",
+            metavar="TIME",
+            help="Stop them when nobody was connected for so long, and go on listening: 10m; 0: never, as is usual.",
+        ),
+    ] = None
 
     env: Annotated[
         Texts,

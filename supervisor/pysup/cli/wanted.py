@@ -20,10 +20,11 @@ from pysup.triggers import Watched
 from pysup.unit import Scope
 
 _AS_GIVEN = (
-    *("name", "namespace", "description", "user", "group", "port", "spread", "stdin", "instance_var", "autostart"),
+    *("name", "namespace", "description", "user", "group", "port", "spread", "on_demand"),
+    *("stdin", "instance_var", "autostart"),
     *("restart", "restart_limit", "kill_mode", "stop_signal", "nice"),
 )
-_TIMES = ("restart_delay", "restart_delay_max", "restart_window", "stop_timeout")
+_TIMES = ("restart_delay", "restart_delay_max", "restart_window", "stop_timeout", "idle_timeout")
 _NAMES = ("wants", "requires", "after")
 _LIMITS: Mapping[str, Callable[[str, str], float] | None] = {
     "memory_max": parse.size,

@@ -17,6 +17,8 @@ ABOUT: Mapping[str, str] = {
     "port": "Instance i gets PORT=port+i.",
     "listen": "systemd listens here for all instances: 8080, `127.0.0.1:8080`, `http=8080`, `/run/x.sock,mode=0660`.",
     "spread": "Each instance has a socket of its own on those ports.",
+    "on_demand": "Only those are opened, and the first connection starts the app.",
+    "idle_timeout": "It is stopped when nobody was connected for so long, and goes on listening; 0: never.",
     "instance_var": "The variable that holds an instance's number.",
     "increment": "Variables that are these numbers, and in instance i so much more.",
     "env": "Variables.",
