@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import grounds
-from bench import clusters, commands, logs, recovery, report, tools, watching
+from bench import clusters, commands, files, logs, recovery, report, tools, watching
 from bench.contenders import SCRATCH
 from bench.measure import Result
 
@@ -25,6 +25,7 @@ ROWS: Mapping[str, Callable[[int], Iterator[Result]]] = {
     "follow": logs.following,
     "thousand": commands.thousand,
     "storm": recovery.storm,
+    "file": files.comparing,
     "events": watching.events,
     "idling": watching.idling,
     "throughput": clusters.throughput,

@@ -27,6 +27,13 @@ def read(store: Store) -> dict[str, Stored]:
     return {name: stored for name, stored in found.items() if stored}
 
 
+def _named(store: Store, selectors: str | Sequence[str]) -> dict[str, Stored]:
+    """The one app of that name, if it is all that is asked for: with 200, the others' files cost 150 ms."""
+    name = selectors if isinstance(selectors, str) else selectors[0] if len(selectors) == 1 else ""
+    found = store.find(name) if name != "all" and names.NAME.fullmatch(name) else None
+    return {name: found} if found else {}
+
+
 def patterns(apps: Sequence[str]) -> list[str]:
     """What matches the units of these apps' instances."""
     return [f"{names.PREFIX}{app}@*.service" for app in apps]
@@ -46,7 +53,7 @@ def apps(
     store: Store, scope: Scope, selectors: str | Sequence[str], *, detail: bool = False
 ) -> Conversation[list[AppStatus]]:
     """The chosen apps, with the chosen ones of their instances."""
-    stored = read(store)
+    stored = _named(store, selectors) or read(store)
     chosen = select(selectors, known(stored))
     wanted = ["*"] if selectors == "all" else [one.app for one in chosen]
     asked = [*patterns(wanted), *_socket_patterns(stored[one.app] for one in chosen)]
