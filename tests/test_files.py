@@ -225,6 +225,13 @@ def test_an_environment_overlays_any_key(write: Write) -> None:
     assert production["job"].stop_timeout == 5
 
 
+def test_servers_that_tell_when_they_serve_are_waited_for_as_on_the_command_line(write: Write) -> None:
+    """Else a reload would take a version that never listens for a good one."""
+    text = "apps.web = {command = '/bin/true', interpreter = 'node', listen = 8080%s}"
+    assert load(write(text % ""))["web"].ready == Ready(when=ReadyWhen.NOTIFY)
+    assert load(write(text % ", ready = '2s'"))["web"].ready.when is not ReadyWhen.NOTIFY
+
+
 def test_a_ready_condition_is_merged_with_its_timeout(write: Write) -> None:
     """The time may stand in the defaults."""
     file = write(f"[defaults]\nready.timeout = '5s'\n[apps.web]\n{SLEEP}ready = 'notify'\n")

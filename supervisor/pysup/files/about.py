@@ -53,7 +53,8 @@ ABOUT: Mapping[str, str] = {
     "limits.tasks_max": "Processes and threads.",
     "limits.nofile": "Open files.",
     "nice": "-20 (first) to 19 (last).",
-    "ready": "When an instance counts as started; as a table, `when` and `timeout`.",
+    "ready": "When an instance counts as started; as a table, `when` and `timeout`. "
+    "Usual: `notify` for servers that listen and tell, else `exec`.",
     "watchdog": "What shows that an instance lives; as a table, `when`, `interval`, `timeout` and `failures`.",
     "log": "Where output goes.",
     "log.output": "stdout: `journal`, `null`, or a file (`{instance}` in it is the number).",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pysup import servers
 from pysup.app import PER_CORE, App
 from pysup.errors import PysupError, SpecError
 from pysup.files import kinds, secrets
@@ -102,7 +103,8 @@ def _app(draft: Draft, origin: str, scope: Scope) -> tuple[App, str]:
         found, note = _command(draft, values.setdefault("cwd", draft.base))
         values |= found
         values["env"] = {**_environment(values, scope), **_secrets(draft, values)}
-        return App(name=draft.name, origin=origin, **values), note
+        app = App(name=draft.name, origin=origin, **values)
+        return (app if "ready" in values else replace(app, ready=servers.usual_ready(app))), note
     except PysupError as exc:
         single = list(_single(draft, values))
         raise _Wrong(single or [_placed(draft, exc)]) from exc
