@@ -139,8 +139,8 @@ class FakeSystemd:
 
     def _on_StartUnit(self, name: str, _: str) -> tuple[object, ...]:  # noqa: N802
         unit = self._get(name)
-        started = [self._get(one) for one in self._wanted(name)]
-        for one in (*started, unit):
+        started = [*(self._get(one) for one in self._wanted(name)), unit]
+        for one in (*self._sockets(started), *started):
             if not one.is_active:
                 self._run(one)
         return self._job(name)
@@ -150,7 +150,8 @@ class FakeSystemd:
         return self._on_StartUnit(name, mode)
 
     def _on_StopUnit(self, name: str, _: str) -> tuple[object, ...]:  # noqa: N802
-        for one in [name, *self._wanted(name)]:
+        parts = [one for one in self._units if one.endswith(".socket") and name in self._named(one, "PartOf")]
+        for one in [*parts, name, *self._wanted(name)]:
             if one in self._units:
                 self._stop(self._units[one])
         return self._job(name)
@@ -186,6 +187,8 @@ class FakeSystemd:
         if FAILS in self._command(unit.name):
             self._exit(unit, code=1)
             unit.be("failed", "failed", Result="exit-code", MainPID=0)
+        elif unit.name.endswith(".socket"):
+            unit.be("active", "listening")
         else:
             unit.be("active", "running", MainPID=next(self._pids), ExecMainCode=0, **values)
         self._changed(unit)
@@ -233,8 +236,17 @@ class FakeSystemd:
         return next((path.read_text() for path in (one / file for one in self._directories) if path.is_file()), "")
 
     def _wanted(self, name: str) -> list[str]:
-        lines = unitfile.parse(self._text(name)) if name.endswith(".target") else ()
-        return [line.value for line in lines if line.key == "Wants"]
+        return self._named(name, "Wants") if name.endswith(".target") else []
+
+    def _sockets(self, units: Sequence[_Unit]) -> list[_Unit]:
+        """Those that the units share, or have to themselves; not those on which they are asked."""
+        found = dict.fromkeys(one for unit in units for one in self._named(unit.name, "Requires"))
+        return [unit for unit in map(self._find, found) if unit and unit.name.endswith(".socket")]
+
+    def _named(self, name: str, key: str) -> list[str]:
+        own = (path / f"{name}.d/instance.conf" for path in self._directories)
+        texts = [self._text(name), *(file.read_text() for file in own if file.is_file())]
+        return [line.value for text in texts for line in unitfile.parse(text) if line.key == key]
 
     def _command(self, name: str) -> str:
         return next((line.value for line in unitfile.parse(self._text(name)) if line.key == "ExecStart"), "")
