@@ -281,6 +281,26 @@ def test_a_version_that_fails_without_a_spare_is_left_out_and_put_back(system: M
 
 @PROGRAMS
 @pytest.mark.systemd
+def test_all_at_once_the_spares_serve_while_instances_are_replaced(system: Manager) -> None:
+    """Blue and green: as many of the new version on spare ports as there are of the old one."""
+    base, port = free_ports(16), programs.free_port()
+    app = web(base, instances=2)
+    system.start(app)
+    system.balance("web", wish(port, Program.HAPROXY))
+    with hammer.load(port) as tally:
+        tally.wait_for(20)
+        green = replace(app, command=(*app.command[:-1], "two"))
+        system.reload(green, options=ReloadOptions(parallel="100%"))
+        tally.wait_for(50)
+    assert tally.failures == []
+    assert {answer.rpartition(" ")[0] for answer in tally.answers} == {
+        *("one 0", "one 1", "two 0", "two 1"),
+        *("two 2", "two 3"),  # on the ports behind
+    }
+
+
+@PROGRAMS
+@pytest.mark.systemd
 def test_changed_ports_are_followed_while_instances_are_replaced(system: Manager, program: Program) -> None:
     """One by one, from the old ports to the new ones."""
     base, other, port = free_ports(16), free_ports(16), programs.free_port()

@@ -70,6 +70,21 @@ def test_a_reload_takes_changed_code_and_changed_settings(manager: Manager, tmp_
     assert {answer.split()[0] for answer in tally.answers} >= {"new", "changed"}
 
 
+def test_a_reload_may_add_and_remove_instances(manager: Manager) -> None:
+    """All run the new settings, and nobody who came meanwhile was refused."""
+    port = programs.free_port()
+    app = server("one", port)
+    manager.start(app)
+    with hammer.load(port) as tally:
+        tally.wait_for(20)
+        for count, version in ((4, "two"), (1, "three")):
+            new = replace(app, instances=count, command=(*app.command[:-1], version))
+            (after,) = manager.reload(new)
+            assert [str(one.name) for one in after.instances if one.is_up] == [f"web@{n}" for n in range(count)]
+            tally.wait_for(20, answer=f"{version} {after.instances[-1].pid}")
+    assert tally.failures == []
+
+
 @pytest.mark.parametrize(
     ("broken", "when", "why"),
     [

@@ -117,6 +117,9 @@ class Operator:
         before = {unit: self.store.text(app.name, unit) for unit in names.companions(app.name)}
         await roll.run(running)
         await self._renew_companions(app.name, before)
+        if roll.rendered.numbers != old.numbers:
+            begun = await self.converge(app, restart=False, force=False)
+            await self.finish([begun], wait=True, timeout=options.timeout)
         return ""
 
     async def stop(self, chosen: Sequence[Chosen], *, wait: bool, timeout: float | None) -> None:

@@ -114,7 +114,7 @@ class Applier:
                 await self.manager.define(app)
             case Action.ROLL:
                 await self.manager.reload(app, options=ReloadOptions(timeout=self.timeout))
-                await self.manager.start(app, timeout=self.timeout)  # instances that there were not before
+                await self.manager.start(app, timeout=self.timeout)  # instances that did not run
             case Action.RESTART:
                 await self.manager.start(app, timeout=self.timeout, force=True)
             case _:
