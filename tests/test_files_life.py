@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -97,8 +98,9 @@ def test_secrets_reach_the_program_and_nobody_else(pysup: Command, home: Path, s
     text = f"[apps.web]\ncommand = ['sh', '-c', '{SHOWN}']\n[apps.web.secrets]\n"
     references = "A = 'file:variable'\nc = 'credential:credential'\n"
     (home / "pysup.toml").write_text(f"{text}{references}")
+    since = f"@{time.time():.6f}"
     pysup("start", cwd=home)
-    said = pysup("logs", "web", "--raw", "--no-follow").stdout
+    said = pysup("logs", "web", "--raw", "--no-follow", "--since", since).stdout
     assert said.splitlines() == ["c=hunter-credential", "A=hunter-variable"]
     shown = "".join(
         pysup(*words).stdout

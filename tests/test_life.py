@@ -323,3 +323,17 @@ def test_a_start_fails_with_the_first_failure_though_systemd_goes_on_trying(mana
     with pytest.raises(StartFailed):
         manager.start(app)
     assert time.monotonic() - began < 10
+
+
+def test_an_app_is_not_what_another_of_its_name_was_that_left_a_process(manager: Manager) -> None:
+    """systemd keeps a unit loaded as long as one of its processes is there, and must be told of the new one."""
+    left = manager.start(
+        apps.app(command=programs.shell("sleep 1000 & exec sleep 1000"), kill_mode=KillMode.PROCESS)
+    ).instances[0]
+    (child,) = Path(f"/proc/{left.pid}/task/{left.pid}/children").read_text().split()
+    try:
+        manager.delete("web")
+        pid = manager.start(apps.app(command=("/bin/sleep", "2000"))).instances[0].pid
+        assert Path(f"/proc/{pid}/cmdline").read_bytes() == b"/bin/sleep\x002000\x00"
+    finally:
+        os.kill(int(child), signal.SIGKILL)

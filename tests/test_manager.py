@@ -13,7 +13,6 @@ import pytest
 
 import apps
 import pysup.sync
-from pysup.app import Log
 from pysup.errors import Conflict, NotFound, SpecError, StartFailed
 from pysup.events import Event, Exited, InstanceEvent, Lost, Restarting, Started, Stopped
 from pysup.manager import Manager
@@ -214,7 +213,6 @@ async def test_what_cannot_be_executed_is_refused_before_anything_is_written(man
         ({"cwd": "/nowhere"}, "cwd"),
         ({"env_files": ("/nowhere/env",)}, "env file"),
         ({"user": "nobody-of-that-name"}, "user"),
-        ({"log": Log(output="/nowhere/x.log")}, "log file"),
     ):
         with pytest.raises(SpecError, match=said):
             await manager.start(apps.app(**fields))

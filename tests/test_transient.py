@@ -256,7 +256,8 @@ def test_a_terminal_of_its_own() -> None:
         command.type("hello\r")
         command.expect("got hello")
         assert command.ended() == 5
-    with OnTerminal("run", "--pty", "--", "sh", "-c", "trap 'echo stopped; exit 9' INT; echo up; cat") as command:
+    script = "trap 'echo stopped; exit 9' INT; echo up; while :; do sleep 0.1; done"
+    with OnTerminal("run", "--pty", "--", "sh", "-c", script) as command:
         command.expect("up")
         command.type("\x03")
         command.expect("stopped")

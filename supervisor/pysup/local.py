@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from pysup.bus.call import Conversation
 from pysup.host import ground
 from pysup.store import Store
 from pysup.unit import BOOT_TARGET, Scope
 
 if TYPE_CHECKING:
     from pysup.render import Machine
+
+T = TypeVar("T")
 
 _PROGRAM_DIRECTORIES = ("/usr/bin", "/bin", "/usr/local/bin")
 
@@ -25,6 +28,19 @@ def store(scope: Scope) -> Store:
         BOOT_TARGET[scope],
         ground.history_dir(scope),
     )
+
+
+def ask(scope: Scope, conversation: Conversation[T]) -> T:
+    """Carry on a conversation with systemd over a blocking connection."""
+    from pysup.bus.blocking import BlockingConnection  # not for those who have a loop
+
+    address = ground.bus_address(scope)
+    try:
+        connection = BlockingConnection(address)
+    except OSError as exc:
+        raise ground.unreachable(scope, exc) from exc
+    with connection:
+        return connection.converse(conversation)
 
 
 def owner(scope: Scope) -> int:

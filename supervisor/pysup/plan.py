@@ -55,7 +55,8 @@ def converge(
 ) -> Plan:
     """What makes *numbers* of the app run, as *app* says, and no others.
 
-    ``restart`` starts those anew that run; a changed app is read again by systemd only where it knows the old one.
+    ``restart`` starts those anew that run; a changed app is read again by systemd only where it knows the old one, or
+    one of that name which is gone but for a process.
     """
     changed = found is None or found.app != app or found.numbers != numbers
     wanted = {names.instance_unit(app.name, number) for number in numbers}
@@ -63,7 +64,7 @@ def converge(
     running = {unit for unit, state in known.items() if state.active_state not in _IDLE}
     return Plan(
         write=changed,
-        reload=changed and found is not None and bool(units),
+        reload=changed and bool(units),
         stop=_in_order(running - wanted),
         reset=_in_order({unit for unit in known if unit not in running or restart}),
         restart=_in_order(running & wanted) if restart else (),

@@ -96,9 +96,9 @@ class Manager:
         known = what
         return self._run(lambda manager: manager.start(known, wait=wait, timeout=timeout, force=force))
 
-    def define(self, app: App) -> AppStatus:
+    def define(self, app: App, *, anew: bool = False) -> AppStatus:
         """Have an app known without starting it."""
-        return self._run(lambda manager: manager.define(app))
+        return self._run(lambda manager: manager.define(app, anew=anew))
 
     def reload(self, what: App | Selectors, *, options: ReloadOptions | None = None) -> AppList:
         """Replace running instances by new ones."""
@@ -138,11 +138,11 @@ class Manager:
 
     def list(self, selectors: Selectors = selector.ALL) -> AppList:
         """How apps are now."""
-        return self.ask(status.apps(self._store, self.scope, selectors))
+        return self._ask(status.apps(self._store, self.scope, selectors))
 
     def get(self, name: str) -> AppStatus:
         """One app in every detail."""
-        return self.ask(status.apps(self._store, self.scope, self._store.get(name).name, detail=True))[0]
+        return self._ask(status.apps(self._store, self.scope, self._store.get(name).name, detail=True))[0]
 
     def logs(
         self, selectors: Selectors = selector.ALL, *, options: LogOptions | None = None, follow: bool = False
@@ -200,14 +200,14 @@ class Manager:
         """All about apps and instances."""
         from pysup import describe
 
-        gathered = self.ask(describe.gather(self._store, self.scope, selectors))
+        gathered = self._ask(describe.gather(self._store, self.scope, selectors))
         return describe.complete(self._store, gathered, lines=lines)
 
     def why(self, selectors: Selectors = selector.ALL, *, count: int = 1, lines: int = 10) -> WhyList:
         """How instances ended last, and what comes next."""
         from pysup import why
 
-        apps = self.ask(status.apps(self._store, self.scope, selectors, detail=True))
+        apps = self._ask(status.apps(self._store, self.scope, selectors, detail=True))
         return why.tell(self._store, apps, count=count, lines=lines)
 
     def set_hooks(self, hooks: Hooks) -> None:
@@ -218,23 +218,14 @@ class Manager:
         """What is wrong with apps and units."""
         from pysup import doctor
 
-        return self.ask(doctor.checks(self._store, self.scope))
+        return self._ask(doctor.checks(self._store, self.scope))
 
     def run(self, argv: Sequence[str], *, options: RunOptions | None = None) -> RunResult:
         """Run a command as a transient unit."""
         return self._run(lambda manager: manager.run(argv, options=options))
 
-    def ask(self, conversation: Conversation[T]) -> T:
-        """Carry on a conversation with systemd over a blocking connection."""
-        from pysup.bus.blocking import BlockingConnection
-
-        address = ground.bus_address(self.scope)
-        try:
-            connection = BlockingConnection(address)
-        except OSError as exc:
-            raise ground.unreachable(self.scope, exc) from exc
-        with connection:
-            return connection.converse(conversation)
+    def _ask(self, conversation: Conversation[T]) -> T:
+        return local.ask(self.scope, conversation)
 
     def _start_now(self, app: App, *, force: bool) -> AppStatus | None:
         """Start an app over the blocking connection, which is enough when nobody waits for it; None if it is not."""
@@ -244,9 +235,9 @@ class Manager:
         ground.require_rights(self.scope)
         preflight.check(app, self.scope)
         preflight.prepare(app)
-        notes = self.ask(preflight.ask(app, self.scope))
+        notes = self._ask(preflight.ask(app, self.scope))
         workshop = converge.Workshop(self.scope, self._store)
-        if not self.ask(converge.start_now(self._store, workshop, app, force=force)):
+        if not self._ask(converge.start_now(self._store, workshop, app, force=force)):
             return None
         asked = Asked(app=app.name, at=time.time(), by=local.caller(), verb="start")
         journal.send(deeds.encode(asked, self.scope))

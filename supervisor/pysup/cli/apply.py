@@ -107,14 +107,11 @@ def apply(
 
 
 def _planned(file: str | None, scope: Scope, *, only: Sequence[str] | None, env: str | None, prune: bool) -> Planned:
-    from pysup.sync import Manager
-
     wanted = document.load(file or filed.here(), scope=scope, env=env, only=filed.split(only))
     for name, note in wanted.notes:
         output.note(f"{name}: {note}")
     names = document.names(wanted.file, env=env) if only else [app.name for app in wanted.apps]
-    with Manager(scope) as manager:
-        seen: dict[str, Seen] = manager.ask(look.look(local.store(scope), names))
+    seen: dict[str, Seen] = local.ask(scope, look.look(local.store(scope), names))
     plan = changes.plan(wanted.apps, seen, origin=wanted.file, named=names, prune=prune)
     return Planned(wanted.file, plan, changes.left_over(seen, origin=wanted.file, named=names))
 

@@ -67,7 +67,7 @@ def _start(request: Request) -> int | None:
       pysup start app.js --listen 8080 --watchdog http://127.0.0.1:8080/up
       pysup start ./server --requires redis-server.service --memory-max 300M
       pysup start app.js -e NODE_ENV=production --pass-env 'AWS_*' -- --verbose
-      pysup start app.js --listen 8080 --on-demand --idle-timeout 10min     runs only while it is used
+      pysup start app.js --listen 8080 --on-demand --idle-timeout 10min
       pysup start app.js --watch                  restarted when its files change
       pysup start web                             known already: starts it again
       pysup start web --force --memory-max 1G     changes it, and restarts it
