@@ -279,7 +279,6 @@ def test_a_version_that_fails_without_a_spare_is_left_out_and_put_back(system: M
     assert instances(tally) == {"0", "1"}
 
 
-@PROGRAMS
 @pytest.mark.systemd
 def test_all_at_once_the_spares_serve_while_instances_are_replaced(system: Manager) -> None:
     """Blue and green: as many of the new version on spare ports as there are of the old one."""
