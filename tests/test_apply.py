@@ -120,7 +120,9 @@ def test_apply_starts_what_does_not_run_and_mends_what_was_edited(home: Path, py
     assert (now["web@0"], bool(now["web@1"]), bool(now["api@0"])) == (started["web@0"], True, True)
     template = local.store(Scope.USER).get("web").directory / "pysup-web@.service"
     template.write_text(template.read_text().replace("TimeoutStopSec=10s", "TimeoutStopSec=99s"))
-    assert "# web: its template was edited by hand" in here.run("diff")
+    said = here.run("diff")
+    assert "# web: its template was edited by hand" in said
+    assert "\n-TimeoutStopSec=99s\n+TimeoutStopSec=10s\n" in said
     assert here.plan() == {"web": "roll", "api": "none"}
     here.run("apply", "--yes")
     assert "TimeoutStopSec=10s" in template.read_text()

@@ -17,6 +17,7 @@ from pysup.errors import SpecError
 from pysup.files import change as changes
 from pysup.files import document, look, readers, show
 from pysup.files.change import SAID, Action, Change
+from pysup.names import template_unit
 from pysup.unit import Scope
 
 if TYPE_CHECKING:
@@ -55,12 +56,13 @@ def diff(
       pysup diff apps.yaml --env production --only web
       pysup diff --exit-code            for scripts: 1 if apply would do something
     """
-    found = _planned(file, chosen_scope(scope), only=only, env=env, prune=True)
+    where = chosen_scope(scope)
+    found = _planned(file, where, only=only, env=env, prune=True)
     if as_json:
         _print_json(found)
     else:
         for change in found.due:
-            _show(found, change)
+            _show(found, change, where)
         if not found.due:
             output.echo(_nothing(found))
     return int(exit_code and bool(found.due))
@@ -155,16 +157,27 @@ def _print_plan(found: Planned) -> None:
         )
 
 
-def _show(found: Planned, change: Change) -> None:
+def _show(found: Planned, change: Change, scope: Scope) -> None:
     lines = show.unified(change.before, change.after, origin=readers.shown(found.file))
     colours = {"-": output.RED, "+": output.GREEN, "@": output.DIM}
-    for line in lines:
+    for line in (*lines, *_edits(change, scope)):
         output.echo(output.paint(output.plain(line), colours.get(line[:1], "")))
     for reason in change.reasons:
         if not reason.startswith("settings"):
             output.echo(f"# {change.name}: {reason}")
     if change.action is Action.ADOPT and not lines:
         output.echo(f"# {change.name}: {SAID[change.action]}")
+
+
+def _edits(change: Change, scope: Scope) -> list[str]:
+    """What was edited by hand in the app's template."""
+    if not change.before or changes.EDITED not in change.reasons:
+        return []
+    from pysup.converge import Workshop  # knows how units are written, which other differences need not
+
+    store, unit = local.store(scope), template_unit(change.name)
+    made = Workshop(scope, store).render(change.before, saved=store.get(change.name).saved).files[unit].text
+    return show.edited(unit, store.text(change.name, unit) or "", made)
 
 
 def _print_json(found: Planned) -> None:

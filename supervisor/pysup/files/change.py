@@ -24,6 +24,8 @@ class Action(StrEnum):
     NONE = "none"
 
 
+EDITED = "its template was edited by hand"
+
 SAID: Mapping[Action, str] = {
     Action.CREATE: "is new",
     Action.START: "is to be started",
@@ -110,7 +112,7 @@ def _reasons(app: App, found: Seen) -> Iterable[str]:
     elif before != app:
         yield f"settings: {', '.join(different(before, app))}"
     if found.is_edited:
-        yield "its template was edited by hand"
+        yield EDITED
     if found.is_stale:
         yield "what runs may be older than its unit files"
     wanted = len(found.stored.numbers)

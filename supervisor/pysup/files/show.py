@@ -22,6 +22,15 @@ def unified(before: App | None, after: App | None, *, origin: str) -> list[str]:
     return list(difflib.unified_diff(old, new, f"{name} as it is", f"{name} in {origin}", lineterm="", n=1))
 
 
+def edited(unit: str, now: str, made: str) -> list[str]:
+    """What somebody changed in a unit file that pysup had made, as what takes it back."""
+    return list(
+        difflib.unified_diff(
+            now.splitlines(), made.splitlines(), f"{unit} as it is", f"{unit} as pysup writes it", lineterm="", n=1
+        )
+    )
+
+
 def lines(app: App, *, other: App | None = None, is_new: bool = False) -> Iterator[str]:
     """What an app says that is not usual; a variable whose value is another one in *other* is told to be."""
     yield f"[apps.{app.name}]"
