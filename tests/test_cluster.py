@@ -162,14 +162,14 @@ def test_a_stopped_app_is_not_started_by_the_next_connection(manager: Manager) -
 
 
 def test_each_instance_has_a_socket_of_its_own_when_spread(manager: Manager) -> None:
-    """The kernel deals the connections out."""
+    """The kernel deals the connections out, evenly: they come within 20 % of each other."""
     port = programs.free_port()
     status = manager.start(server("one", port, spread=True))
     with hammer.load(port) as tally:
-        tally.wait_for(1000)
+        tally.wait_for(3000)
     assert tally.failures == []
-    shares = [tally.answers[f"one {pid}"] / tally.requests for pid in pids(status)]
-    assert min(shares) > 0.3
+    shares = [tally.answers[f"one {pid}"] for pid in pids(status)]
+    assert min(shares) > 0.8 * max(shares)
     (after,) = manager.reload("web")
     assert not pids(status) & pids(after)
 
