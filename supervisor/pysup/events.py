@@ -6,15 +6,13 @@ Each class has the name of the event in JSON as its own in small letters: ``Exit
 from __future__ import annotations
 
 from dataclasses import dataclass
-from signal import Signals
 from typing import NamedTuple
 
 from pysup.names import InstanceName
+from pysup.unit import FAULTS
 
 UNKNOWN_EXIT = "unknown"
 
-# Signals that a program brings upon itself, by what it does.
-FAULTS = frozenset({Signals.SIGSEGV, Signals.SIGABRT, Signals.SIGBUS, Signals.SIGILL, Signals.SIGFPE, Signals.SIGSYS})
 _ENDERS = {"watchdog": "watchdog", "oom-kill": "kernel", "timeout": "systemd"}
 
 

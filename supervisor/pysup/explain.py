@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pysup.app import App
-from pysup.events import FAULTS
 from pysup.health import ReadyWhen
-from pysup.unit import ActiveState, Exit, Instance
+from pysup.unit import FAULTS, ActiveState, Exit, Instance
 
 
 class Explanation(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from signal import Signals
 
 from pysup.app import App
 from pysup.names import InstanceName
@@ -18,6 +19,9 @@ class Scope(StrEnum):
 
 BOOT_TARGET = {Scope.SYSTEM: "multi-user.target", Scope.USER: "default.target"}
 """The target that saved apps are hung on."""
+
+FAULTS = frozenset({Signals.SIGSEGV, Signals.SIGABRT, Signals.SIGBUS, Signals.SIGILL, Signals.SIGFPE, Signals.SIGSYS})
+"""Signals that a program brings upon itself, by what it does."""
 
 
 class ActiveState(StrEnum):
