@@ -16,7 +16,19 @@ from pysup import cli
 from pysup.cli import commands
 from pysup.host import ground
 
-HEAVY = ("typer", "rich", "asyncio", "psutil", "jeepney", "dbus_fast", "subprocess", "shutil", "hashlib", "difflib")
+HEAVY = (
+    "typer",
+    "rich",
+    "asyncio",
+    "psutil",
+    "jeepney",
+    "dbus_fast",
+    "subprocess",
+    "shutil",
+    "hashlib",
+    "difflib",
+    "pysup.events",
+)
 
 
 def call(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
