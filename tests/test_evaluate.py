@@ -41,12 +41,6 @@ def test_every_way_to_export_is_understood(tmp_path: Path, name: str, text: str)
     assert javascript(tmp_path, name, text) == {"apps": APP}
 
 
-def test_json_may_have_what_javascript_allows(tmp_path: Path) -> None:
-    """Comments, trailing commas, names without quotes."""
-    text = "// apps\n{ apps: [{ 'script': \"app.js\", }, /* no more */], } // end"
-    assert javascript(tmp_path, "x.json", text, as_json=True) == {"apps": APP}
-
-
 def test_what_it_prints_is_not_taken_for_the_result(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """It goes to stderr."""
     text = "console.log('{\"apps\": []}'); process.stdout.write('x'); module.exports = [{ script: 'app.js' }]"

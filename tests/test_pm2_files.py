@@ -198,7 +198,7 @@ def test_schedules_and_watches_come_along(scope: object, place: Path, pysup: Pys
         ("ecosystem.config.js", "module.exports = Promise.resolve({})", "exports a promise"),
         ("ecosystem.config.js", "console.log('{}'); process.exit(0)", "told nothing"),
         ("ecosystem.config.js", "module.exports = { apps: [{ name: 'a', script: 'gone.js' }] }", "gone.js"),
-        ("ecosystem.json", "{ apps: [ }", "SyntaxError"),
+        ("ecosystem.json", "{ apps: [ }", "ecosystem.json:1 Unexpected"),
         ("ecosystem.yml", "apps:\n  - script: [", "ecosystem.yml"),
         ("package.json", '{"name": "x"}', "no key pm2"),
         ("big.json", '{"apps": [{"script": "' + "x" * 2_000_000 + '"}]}', "larger than"),

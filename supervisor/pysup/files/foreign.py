@@ -58,19 +58,26 @@ def told(converted: Converted, file: str) -> tuple[tuple[str, str], ...]:
 
 
 def _relaxed(path: Path) -> Source:
-    """JSON with comments, or names without quotes, which PM2 takes: if it is PM2's, and else an error of JSON's."""
+    """JSON with comments, or names without quotes, which PM2 takes: if it is PM2's, and else an error of JSON's.
+
+    PM2 evaluates it as JavaScript. Here it is data: nobody expects a file of that name to be executed.
+    """
+    import json5  # rarely needed
+
     try:
-        found = _evaluated(path, as_json=True)
-    except SpecError:
+        data = json5.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as exc:
         if path.name.startswith(_PM2):
-            raise
+            what = str(exc).removeprefix("<string>:")
+            hint = "It is read as JSON5: comments, and names without quotes. Code belongs in ecosystem.config.js."
+            raise SpecError(f"{path}:{what}", hint=hint) from exc
     else:
-        if shapes.is_config(found.data):
-            return found
+        if shapes.is_config(data):
+            return Source(file=str(path), data=data, find_lines=dict)
     return sources.read(str(path))
 
 
-def _evaluated(path: Path, *, as_json: bool = False) -> Source:
+def _evaluated(path: Path) -> Source:
     if not path.is_file():
         raise SpecError(f"there is no file {str(path)!r}", hint="Check the path.")
-    return Source(file=str(path), data=evaluate.javascript(path, as_json=as_json), find_lines=dict)
+    return Source(file=str(path), data=evaluate.javascript(path), find_lines=dict)

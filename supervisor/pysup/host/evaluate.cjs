@@ -1,11 +1,11 @@
-// Tells what a configuration file in JavaScript exports, as JSON: node evaluate.cjs DESCRIPTOR FILE module|json
+// Tells what a configuration file in JavaScript exports, as JSON: node evaluate.cjs DESCRIPTOR FILE
 // What JSON has no form for becomes {"$pysup": KIND, …}: the reader names it instead of losing it.
 "use strict";
 
-const { readFileSync, writeSync } = require("fs");
+const { writeSync } = require("fs");
 const { pathToFileURL } = require("url");
 
-const [result, file, kind] = process.argv.slice(2);
+const [result, file] = process.argv.slice(2);
 process.argv.splice(1); // the file sees a command line without our words
 
 function tell(what) {
@@ -42,7 +42,6 @@ function exported(module) {
 
 // The value stands in an array, so that nobody waits for a promise.
 async function load() {
-  if (kind === "json") return [require("vm").runInNewContext(`(${readFileSync(file, "utf8")}\n)`, {}, { filename: file })];
   if (!file.endsWith(".mjs")) {
     try {
       const found = require(file);

@@ -24,8 +24,8 @@ _HINTS = {
 }
 
 
-def javascript(file: Path, *, timeout: float = SECONDS, as_json: bool = False) -> Any:
-    """What *file* exports, as plain data; with *as_json* what it says as one expression (JSON with comments).
+def javascript(file: Path, *, timeout: float = SECONDS) -> Any:
+    """What *file* exports, as plain data.
 
     ``{"$pysup": KIND}`` stands for what is no data: functions, regular expressions (with their ``text``). What the file
     prints goes to stderr. Under sudo it runs as the user who typed that, unless the file is root's.
@@ -44,7 +44,6 @@ def javascript(file: Path, *, timeout: float = SECONDS, as_json: bool = False) -
             str(PROGRAM),
             str(result.fileno()),
             str(file),
-            "json" if as_json else "module",
         ]
         code = _run(command, file, result.fileno(), timeout)
         told = _read(result, file)
@@ -117,10 +116,3 @@ def _value(told: dict[str, Any], file: Path) -> Any:
             f"{str(file)!r} exports {what}, not an object with apps", hint=_HINTS.get(kind, _HINTS["undefined"])
         )
     return told["value"]
-
-
-def text(file: Path) -> str:
-    """The text of a file that is not larger than what is evaluated."""
-    if file.stat().st_size > MOST:
-        raise SpecError(f"{str(file)!r} is larger than {MOST // 2**20} MB", hint="It is to say what runs, and no more.")
-    return file.read_text(encoding="utf-8-sig", errors="replace")
