@@ -240,7 +240,8 @@ class Store:
         """Whether the app's template was changed by hand."""
         from pysup.render import is_edited  # who only reads need not load it
 
-        return is_edited(disk.read(self.get(name).directory / names.template_unit(name)) or "")
+        text = self.text(name, names.template_unit(name))
+        return text is not None and is_edited(text)
 
     def foreign(self, name: str) -> list[Path]:
         """Drop-ins for the app's units that pysup did not write, such as those of ``systemctl edit``."""

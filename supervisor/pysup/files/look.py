@@ -38,15 +38,8 @@ def look(store: Store, wanted: Collection[str]) -> Conversation[dict[str, Seen]]
             stored=one,
             up=len(up.get(name, ())),
             is_on=names.target_unit(name) in paths,
-            is_edited=name in wanted and _is_edited(store, name),
+            is_edited=name in wanted and store.is_edited(name),
             is_stale=name in wanted and (store.is_unfinished(name) or bool(old & set(up.get(name, ())))),
         )
         for name, one in stored.items()
     }
-
-
-def _is_edited(store: Store, name: str) -> bool:
-    from pysup.render import is_edited
-
-    text = store.text(name, names.template_unit(name))
-    return text is not None and is_edited(text)

@@ -49,12 +49,6 @@ def read(pid: int, *, proc: str = PROC) -> Process | None:
     )
 
 
-def started_at(pid: int, *, proc: str = PROC) -> float | None:
-    """When it was started, in seconds since the epoch."""
-    process = read(pid, proc=proc)
-    return process.started if process else None
-
-
 def cpu_seconds(pid: int, *, proc: str = PROC) -> float | None:
     """The CPU time that it and its ended children have had."""
     process = read(pid, proc=proc)
