@@ -66,6 +66,8 @@ def _relaxed(path: Path) -> Source:
 
     try:
         data = json5.loads(path.read_text(encoding="utf-8-sig"))
+    except RecursionError:
+        pass  # JSON's error says so
     except ValueError as exc:
         if path.name.startswith(_PM2):
             what = str(exc).removeprefix("<string>:")
