@@ -111,6 +111,24 @@ def test_following_shows_what_comes_and_ends_at_ctrl_c(pysup: Command) -> None:
         assert command.complaints() == ""
 
 
+def test_instances_and_apps_that_come_later_are_followed_as_well(pysup: Command, tmp_path: Path) -> None:
+    """From their first line on, in the journal or in files; and an app that has gone ends nothing."""
+    tmp_path.chmod(0o755)
+    with started(TALKER, "--name", "grow"), Running("logs", "grow", "all") as command, Running("logs", "--raw") as raw:
+        command.expect("grow@0 \\| wrong\n")
+        raw.expect("wrong\n")
+        pysup("scale", "grow", "2")
+        command.expect("grow@1 \\| first\n")
+        raw.expect("first\n")
+        files = ("--log-output", str(tmp_path / "out.log"), "--log-error", "journal")
+        pysup("start", TALKER, "--name", "late", *files)
+        command.expect("late   \\| first\n")
+        pysup("delete", "late")
+        pysup("signal", "USR1", "grow@1")
+        command.expect("grow@1 \\| word 1\n")
+        raw.expect("word 1\n")
+
+
 def test_following_ends_when_nobody_reads(pysup: Command) -> None:
     """As for ``| head -1``: at once, not with the next line, and without a word."""
     with started(TALKER, "--name", "leave"), Running("logs", "leave") as command:

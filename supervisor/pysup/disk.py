@@ -49,6 +49,14 @@ def unlink(path: Path) -> None:
             path.parent.rmdir()  # only when nothing of anybody's is left in it
 
 
+def changed(directory: Path) -> int:
+    """When an entry of a directory came, went or was replaced last, in nanoseconds; 0 if there is none."""
+    try:
+        return directory.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 def sync(directory: Path) -> None:
     """Have a directory's entries on the disk."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -7,7 +7,7 @@ import select
 import stat
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import BinaryIO, Self
 
 from pysup.app import App
 from pysup.errors import Conflict, NotPermitted
-from pysup.journal import Entry, Kind, Query, Tail
+from pysup.journal import Entry, Kind, More, Query, Tail
 from pysup.names import InstanceName
 
 _BLOCK = 64 * 1024
@@ -179,17 +179,36 @@ class FileTail:
 
 
 def follow(
-    query: Query, files: Sequence[LogFile], *, lines: int | None, wake_fd: int | None = None
+    query: Query,
+    files_of: Callable[[Query], Sequence[LogFile]],
+    *,
+    lines: int | None,
+    more: More,
+    wake_fd: int | None = None,
 ) -> Iterator[list[Entry | FileLine]]:
     """What the journal and the files have, and then all that comes, until *wake_fd* is ready or the query's end."""
     with ExitStack() as closing:
-        tail = closing.enter_context(Tail(query))
-        others = [closing.enter_context(FileTail(file, lines)) for file in files]
+        others: list[FileTail] = []
+        known: set[str] = set()
+
+        def add(question: Query, count: int | None) -> None:
+            for file in files_of(question):
+                if file.path not in known:
+                    known.add(file.path)
+                    others.append(closing.enter_context(FileTail(file, count)))
+
+        def joined() -> Query | None:
+            if question := more():
+                add(question, None)
+            return question
+
+        tail = closing.enter_context(Tail(query, joined))
+        add(query, lines)
         while True:
             found: list[Entry | FileLine] = [*tail.available()]
-            for other in list(others):
-                more = other.available()
-                others.remove(other) if more is None else found.extend(more)
+            for other in others.copy():
+                come = other.available()
+                others.remove(other) if come is None else found.extend(come)
             if found:
                 yield found
             elif query.until_usec is not None and time.time() * 1e6 > query.until_usec + _GRACE_USEC:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from pysup import journal, logfiles, status
 from pysup.app import App
-from pysup.errors import PysupError
+from pysup.errors import NotFound, PysupError
 from pysup.events import Exited
 from pysup.explain import WATCHDOG_SAYS
 from pysup.host import ground, users
-from pysup.journal import Entry, Kind, Query, Source, Tail
+from pysup.journal import Entry, Kind, More, Query, Source, Tail
 from pysup.names import InstanceName
 from pysup.selector import select
 from pysup.store import Store, Stored
@@ -79,6 +80,31 @@ def query(store: Store, scope: Scope, selectors: str | Sequence[str], options: L
     if marks and len(marks) == len(sources):  # then reading need not go further back
         options = replace(options, since=min(marks) / 1_000_000)
     return _query(sources, scope, options)
+
+
+class Newcomers:
+    """For who follows a question: the instances that have come under its selectors since the last call, as another."""
+
+    def __init__(
+        self, store: Store, scope: Scope, selectors: str | Sequence[str], options: LogOptions, question: Query
+    ) -> None:
+        self._store, self._scope, self._selectors, self._options = store, scope, selectors, options
+        self._known = {source.instance for source in question.sources}
+        self._stamp, self._looked = store.stamp(), time.time()
+
+    def __call__(self) -> Query | None:
+        since, self._looked = self._looked, time.time()
+        stamp = self._store.stamp()
+        if stamp == self._stamp:
+            return None
+        self._stamp = stamp
+        try:
+            found = query(self._store, self._scope, self._selectors, replace(self._options, lines=None, since=since))
+        except NotFound:  # an app that was named has gone
+            return None
+        new = tuple(source for source in found.sources if source.instance not in self._known)
+        self._known.update(source.instance for source in new)
+        return replace(found, sources=new) if new else None
 
 
 def flush(store: Store, scope: Scope, selectors: str | Sequence[str]) -> list[Flushed]:
@@ -159,12 +185,12 @@ def _of_instance(
         return []
 
 
-async def follow(question: Query) -> AsyncIterator[Entry]:
-    """What is there, and then what comes, without a gap between."""
+async def follow(question: Query, more: More | None = None) -> AsyncIterator[Entry]:
+    """What is there, and then what comes, without a gap between; *more*: `Newcomers`."""
     import asyncio  # not for those who read what is there
 
     loop = asyncio.get_running_loop()
-    tail = await asyncio.to_thread(Tail, question)
+    tail = await asyncio.to_thread(Tail, question, more)
     ready = asyncio.Event()
     loop.add_reader(tail.fileno(), ready.set)
     try:

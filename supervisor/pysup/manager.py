@@ -238,10 +238,11 @@ class Manager:
     async def logs(
         self, selectors: Selectors = selector.ALL, *, options: LogOptions = logs.DEFAULT, follow: bool = False
     ) -> AsyncIterator[Entry]:
-        """Lines of apps, and systemd's words about them, in order of time; with *follow*, on and on."""
+        """Lines of apps, and systemd's words about them, in order of time; with *follow* on and on, of new ones too."""
         query = logs.query(self._store, self.scope, selectors, options)
         if follow:
-            async for entry in logs.follow(query):
+            newcomers = logs.Newcomers(self._store, self.scope, selectors, options, query)
+            async for entry in logs.follow(query, newcomers):
                 yield entry
         else:
             for entry in await asyncio.to_thread(lambda: [*journal.read(query)]):

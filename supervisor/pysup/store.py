@@ -67,6 +67,10 @@ class Store:
         }
         return sorted(app for app in found if app)
 
+    def stamp(self) -> tuple[int, ...]:
+        """What is another when apps or instances have come or gone since; cheap."""
+        return tuple(disk.changed(directory) for directory in (self.runtime, self.saved))
+
     def directory(self, *, saved: bool) -> Path:
         """Where units are kept until a reboot, or for good."""
         return self.saved if saved else self.runtime

@@ -150,8 +150,11 @@ class Manager:
         """Lines of apps; with *follow*, on and on."""
         from pysup import journal, logs
 
-        query = logs.query(self._store, self.scope, selectors, options or logs.DEFAULT)
-        return journal.follow(query) if follow else journal.read(query)
+        options = options or logs.DEFAULT
+        query = logs.query(self._store, self.scope, selectors, options)
+        if not follow:
+            return journal.read(query)
+        return journal.follow(query, more=logs.Newcomers(self._store, self.scope, selectors, options, query))
 
     @contextlib.contextmanager
     def watch(self, selectors: Selectors = selector.ALL, *, since: float | None = None) -> Iterator[Iterator[Event]]:

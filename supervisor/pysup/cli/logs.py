@@ -93,14 +93,25 @@ def logs(
         ground.require_systemd()
         output.note(instances.FIRST_USE)
         return
-    files = _files(status.read(store), query)
+
+    def files_of(question: Query) -> list[LogFile]:
+        return _files(status.read(store), question)
+
+    files = files_of(query)
     for file in files:
         output.note(f"{file.app} writes to {file.path}")
     goes_on = follow and (wanted.until is None or wanted.until > now)
+    more = library.Newcomers(store, chosen, targets or ALL, wanted, query)
     if raw and not files:
-        journal.write_raw(query, sys.stdout.buffer, follow=goes_on, wake_fd=_reader_gone() if goes_on else None)
+        wake = _reader_gone() if goes_on else None
+        journal.write_raw(query, sys.stdout.buffer, follow=goes_on, more=more, wake_fd=wake)
         return
-    found = _following(query, files, wanted.lines) if goes_on else _now(query, files, wanted.lines)
+    if goes_on:
+        found = _following(
+            query, logfiles.follow(query, files_of, lines=wanted.lines, more=more, wake_fd=_reader_gone())
+        )
+    else:
+        found = _now(query, files, wanted.lines)
     if raw:
         _print_raw(found)
     else:
@@ -113,9 +124,9 @@ def _now(query: Query, files: Sequence[LogFile], count: int | None) -> Iterator[
     yield from journal.read(query)
 
 
-def _following(query: Query, files: Sequence[LogFile], count: int | None) -> Iterator[Entry | FileLine]:
-    """What is there and what comes; stdout is flushed whenever nothing more is there for now."""
-    for found in logfiles.follow(query, files, lines=count, wake_fd=_reader_gone()):
+def _following(query: Query, batches: Iterator[list[Entry | FileLine]]) -> Iterator[Entry | FileLine]:
+    """What comes; stdout is flushed whenever nothing more is there for now."""
+    for found in batches:
         yield from (one for one in found if isinstance(one, Entry) or _passes(query, one))
         sys.stdout.flush()
 

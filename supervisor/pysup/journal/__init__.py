@@ -4,6 +4,6 @@ from pysup.journal.query import Entry, Kind, Query, Source
 from pysup.journal.raw import write_raw
 from pysup.journal.reading import read
 from pysup.journal.send import send
-from pysup.journal.tail import Tail, follow
+from pysup.journal.tail import More, Tail, follow
 
-__all__ = ["Entry", "Kind", "Query", "Source", "Tail", "follow", "read", "send", "write_raw"]
+__all__ = ["Entry", "Kind", "More", "Query", "Source", "Tail", "follow", "read", "send", "write_raw"]

@@ -10,19 +10,21 @@ from pysup.journal import access, reading
 from pysup.journal.matches import Selector, is_exact
 from pysup.journal.query import Query
 from pysup.journal.record import Quick
-from pysup.journal.tail import Tail, follow_tail
+from pysup.journal.tail import More, Tail, follow_tail
 
 _BATCH = 2000
 
 
-def write_raw(query: Query, out: BinaryIO, *, follow: bool = False, wake_fd: int | None = None) -> int:
+def write_raw(
+    query: Query, out: BinaryIO, *, follow: bool = False, more: More | None = None, wake_fd: int | None = None
+) -> int:
     """Write the message of each entry that the query wants, byte for byte, and a newline; how many they were.
 
     What is there goes out in big pieces, what comes while following line by line (and *out* is flushed).
     """
     count = 0
     if follow:
-        with Tail(query) as tail:
+        with Tail(query, more) as tail:
             for found in follow_tail(tail, wake_fd=wake_fd):
                 _write(out, [record.data("MESSAGE") for record, _ in found])
                 count += len(found)

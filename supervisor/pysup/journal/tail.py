@@ -9,7 +9,7 @@ from __future__ import annotations
 import select as polling
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from types import TracebackType
 from typing import Self
@@ -26,12 +26,15 @@ _OVERLAP_USEC = 60_000_000  # history this close before the base is counted as w
 _GRACE_USEC = 1_000_000  # journald may be this late with what was written before ``until_usec``
 
 
-def follow(query: Query, *, wake_fd: int | None = None) -> Iterator[Entry]:
+More = Callable[[], Query | None]
+
+
+def follow(query: Query, *, more: More | None = None, wake_fd: int | None = None) -> Iterator[Entry]:
     """What `read` gives, and then all that comes, until *wake_fd* becomes readable or ``until_usec`` has passed.
 
-    With ``lines=0`` only what comes. Never waits longer than for the next line, the wake or a signal.
+    With ``lines=0`` only what comes. Waits no longer than for the next line, the wake or a signal; *more* is `Tail`'s.
     """
-    with Tail(query) as tail:
+    with Tail(query, more) as tail:
         for found in follow_tail(tail, wake_fd=wake_fd):
             yield from (entry for _, entry in found)
 
@@ -63,11 +66,14 @@ class Tail:
 
     Call `available` until it returns an empty list, and again when ``fileno()`` is readable or ``interval`` seconds
     have gone by, whichever comes first. The first calls give what is there. Not for two threads at once.
+    *more* is asked again and again whether another question is to be followed as well from then on.
     """
 
-    def __init__(self, query: Query) -> None:
+    def __init__(self, query: Query, more: More | None = None) -> None:
         access.check(query.scope)
         self.query = query
+        self._more = more
+        self._joined: list[Tail] = []
         self._selector = Selector(query)
         self._joiner = Joiner()
         self._seen: Counter[str] = Counter()
@@ -95,12 +101,14 @@ class Tail:
         while not found and (records := self._live.available()):
             whole = (line for record in records if (line := self._joiner.add(record)))
             found = list(reading.select(whole, self._selector))
-        return found or list(reading.select(self._joiner.overdue(), self._selector))
+        return found or list(reading.select(self._joiner.overdue(), self._selector)) or self._of_joined()
 
     def close(self) -> None:
         """Let go of the journal."""
         self._history = iter(())
         self._live.close()
+        for tail in self._joined:
+            tail.close()
 
     def __enter__(self) -> Self:
         return self
@@ -109,6 +117,11 @@ class Tail:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _of_joined(self) -> list[Line]:
+        if self._more and (query := self._more()):
+            self._joined.append(Tail(query))
+        return [line for tail in self._joined for line in tail.lines()]
 
     def _everything(self) -> Iterator[Line]:
         return reading.first(self.query, self._counted(reading.from_start(self.query)), self._selector)
