@@ -15,6 +15,7 @@ import pytest
 from pysup.errors import SpecError
 from pysup.host import cgroups, doctor, features, ground, processes, users
 from pysup.host.cgroups import Hierarchy
+from pysup.host.cgroups.reading import Reader, Source
 from pysup.host.doctor import Check, Status
 from pysup.host.ground import Caller
 from pysup.unit import Scope
@@ -260,6 +261,22 @@ def test_a_units_use_is_known_in_both_scopes(scope: Scope, control_group: str) -
     assert found.cpu_seconds is not None
     if scope is Scope.USER and cgroups.hierarchy() is not Hierarchy.V2:
         assert found.source == "processes"
+
+
+def test_a_real_unit_is_read_in_both_scopes(scope: Scope, control_group: str) -> None:
+    """From its group or, in a user manager on cgroup v1, from its processes; each part says which."""
+    found = Reader(cgroups.here(), sockets=True).read(control_group)
+    assert found.cpu.seconds is not None
+    assert found.memory.current
+    assert found.tasks.current
+    assert found.tasks.current >= 2
+    assert found.descriptors.open
+    assert found.descriptors.open >= 6
+    assert found.descriptors.limit
+    native = Source.V2 if cgroups.hierarchy() is Hierarchy.V2 else Source.V1
+    is_counted = scope is Scope.SYSTEM or native is Source.V2
+    assert found.memory.source == (native if is_counted else Source.PROCESSES)
+    assert found.io.source
 
 
 def test_bus_and_directories_are_those_of_the_manager(scope: Scope, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,6 +71,16 @@ def uid_of(pid: int, *, proc: str = PROC) -> int | None:
     return int(rest.split(maxsplit=2)[1]) if found else None
 
 
+def transferred(pid: int, *, proc: str = PROC) -> tuple[int, int] | None:
+    """Bytes that it and children that it waited for had read from and written to devices; None if it is not ours."""
+    text = (read_file(f"{proc}/{pid}/io") or b"").decode(errors="replace")
+    counts = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+    try:
+        return int(counts["read_bytes"]), int(counts["write_bytes"])
+    except (KeyError, ValueError):
+        return None
+
+
 def children(pid: int, *, proc: str = PROC) -> list[int]:
     """The processes that it started and that have not ended."""
     return [int(child) for child in (read_file(f"{proc}/{pid}/task/{pid}/children") or b"").split()]

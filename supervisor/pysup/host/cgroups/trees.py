@@ -8,6 +8,7 @@ from functools import cache
 from typing import NamedTuple
 
 from pysup.host import files, processes
+from pysup.host.cgroups import parsing
 from pysup.unit import Usage
 
 UNIFIED = ""  # the one tree of v2, and what a hybrid machine has of it
@@ -15,7 +16,6 @@ NAMED = "name=systemd"
 
 _TREES = "/sys/fs/cgroup"
 _V1 = frozenset({"blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "memory", "pids", NAMED})
-_UNLIMITED = 1 << 62  # v1 writes "no limit" as a number just under 2^63
 
 
 class Hierarchy(StrEnum):
@@ -107,10 +107,9 @@ class Cgroups(NamedTuple):
             ("tasks", UNIFIED if is_v2 else "pids", "pids.events", "max"),
         )
         for name, controller, file, key in rows:
-            for line in self._text(controller, control_group, file).splitlines():
-                counter, _, count = line.partition(" ")
-                if counter == key and count.isdecimal():
-                    found[name] = int(count)
+            count = parsing.counters(self.text(controller, control_group, file)).get(key)
+            if count is not None:
+                found[name] = count
         failures = None if is_v2 else self._number("memory", "", "memory.failcnt", control_group)
         return found if failures is None else {**found, "memory-max": failures}
 
@@ -118,30 +117,28 @@ class Cgroups(NamedTuple):
         """How a unit has fared with its memory since its start; ``peak`` is None where the kernel does not keep it."""
         is_v2 = self.hierarchy is Hierarchy.V2
         tree, file = (UNIFIED, "memory.events") if is_v2 else ("memory", "memory.oom_control")
-        counts = dict(line.split(" ", 1) for line in self._text(tree, control_group, file).splitlines() if " " in line)
-        kills = counts.get("oom_kill", "0")
         return Strained(
             peak=self._number("memory", "memory.peak", "memory.max_usage_in_bytes", control_group),
             limit=self.limits(control_group).memory_max,
-            kills=int(kills) if kills.isdecimal() else 0,
+            kills=parsing.counters(self.text(tree, control_group, file)).get("oom_kill", 0),
         )
 
     def pids(self, control_group: str) -> tuple[int, ...]:
         """The processes of a unit, without those of control groups that it made below itself."""
         for tree in (UNIFIED, NAMED):
-            text = self._text(tree, control_group, "cgroup.procs")
+            text = self.text(tree, control_group, "cgroup.procs")
             if text:
-                return tuple(map(int, text.split()))
+                return tuple(pid for word in text.split() if (pid := parsing.number(word)))
         return ()
 
     def controllers(self, control_group: str = "/") -> frozenset[str]:
         """The controllers that a control group has."""
         if self.hierarchy is Hierarchy.V2:
-            return frozenset(self._text(UNIFIED, control_group, "cgroup.controllers").split())
+            return frozenset(self.text(UNIFIED, control_group, "cgroup.controllers").split())
         return frozenset(
             name
             for name in self.mounts
-            if name not in (UNIFIED, NAMED) and self._text(name, control_group, "cgroup.clone_children")
+            if name not in (UNIFIED, NAMED) and self.text(name, control_group, "cgroup.clone_children")
         )
 
     def delegated(self, uid: int) -> frozenset[str]:
@@ -150,50 +147,52 @@ class Cgroups(NamedTuple):
             return frozenset()
         return self.controllers(f"/user.slice/user-{uid}.slice/user@{uid}.service")
 
-    def _text(self, controller: str, control_group: str, file: str) -> str:
+    def text_if_there(self, controller: str, control_group: str, file: str) -> str | None:
+        """What a file of a control group holds; None if it is not there, or not for us."""
         path = self.path(controller, control_group, file)
-        return (files.read(path) or b"").decode() if path else ""
+        content = files.read(path) if path else None
+        return None if content is None else content.decode(errors="replace")
+
+    def text(self, controller: str, control_group: str, file: str) -> str:
+        """The same, with an empty text for a file that is not there."""
+        return self.text_if_there(controller, control_group, file) or ""
 
     def _number(self, controller: str, v2: str, v1: str, control_group: str) -> int | None:
-        if self.hierarchy is Hierarchy.V2:
-            path = self.path(UNIFIED, control_group, v2)
-        else:
-            path = self.path(controller, control_group, v1)
-        return files.number(path) if path else None
+        tree, file = (UNIFIED, v2) if self.hierarchy is Hierarchy.V2 else (controller, v1)
+        return parsing.number(self.text(tree, control_group, file))
 
     def _cpu_seconds(self, control_group: str) -> float | None:
         # Each group of the unified tree counts CPU, hybrid or not, whichever controllers it has: cgroup-v2.rst.
-        text = self._text(UNIFIED, control_group, "cpu.stat")
-        if text.startswith("usage_usec "):
-            return int(text.split(maxsplit=2)[1]) / 1e6
-        path = self.path("cpuacct", control_group, "cpuacct.usage")
-        nanoseconds = files.number(path) if path else None
+        usage = parsing.counters(self.text(UNIFIED, control_group, "cpu.stat")).get("usage_usec")
+        if usage is not None:
+            return usage / 1e6
+        nanoseconds = parsing.number(self.text("cpuacct", control_group, "cpuacct.usage"))
         return None if nanoseconds is None else nanoseconds / 1e9
 
     def _read_v2(self, control_group: str) -> InForce:
         def text(file: str) -> str:
-            return self._text(UNIFIED, control_group, file)
+            return self.text(UNIFIED, control_group, file)
 
         quota, period = (*text("cpu.max").split(), "max", "100000")[:2]
         return InForce(
-            memory_max=_limit(text("memory.max")),
-            memory_high=_limit(text("memory.high")),
-            tasks_max=_limit(text("pids.max")),
-            cpu_quota=_share(quota, period),
-            cpu_weight=_limit(text("cpu.weight")),
-            io_weight=_limit(text("io.weight").partition("\n")[0].removeprefix("default ")),
+            memory_max=parsing.limit(text("memory.max")),
+            memory_high=parsing.limit(text("memory.high")),
+            tasks_max=parsing.limit(text("pids.max")),
+            cpu_quota=parsing.share(quota, period),
+            cpu_weight=parsing.limit(text("cpu.weight")),
+            io_weight=parsing.limit(text("io.weight").partition("\n")[0].removeprefix("default ")),
             cpus=text("cpuset.cpus.effective").strip(),
         )
 
     def _read_v1(self, control_group: str) -> InForce:
         def text(controller: str, file: str) -> str:
-            return self._text(controller, control_group, file)
+            return self.text(controller, control_group, file)
 
-        shares = _limit(text("cpu", "cpu.shares"))
+        shares = parsing.limit(text("cpu", "cpu.shares"))
         return InForce(
-            memory_max=_limit(text("memory", "memory.limit_in_bytes")),
-            tasks_max=_limit(text("pids", "pids.max")),
-            cpu_quota=_share(text("cpu", "cpu.cfs_quota_us"), text("cpu", "cpu.cfs_period_us")),
+            memory_max=parsing.limit(text("memory", "memory.limit_in_bytes")),
+            tasks_max=parsing.limit(text("pids", "pids.max")),
+            cpu_quota=parsing.share(text("cpu", "cpu.cfs_quota_us"), text("cpu", "cpu.cfs_period_us")),
             cpu_weight=None if shares is None else max(1, round(shares * 100 / 1024)),
             cpus=text("cpuset", "cpuset.effective_cpus").strip(),
         )  # blkio's weights are on no scale of systemd's: it turns IOWeight=200 into 181 there
@@ -237,14 +236,3 @@ def usage(control_group: str) -> Usage:
 def limits(control_group: str) -> InForce:
     """The limits that hold for a unit of this machine: see :meth:`Cgroups.limits`."""
     return here().limits(control_group)
-
-
-def _limit(text: str) -> int | None:
-    text = text.strip()
-    value = int(text) if text.isdecimal() else _UNLIMITED
-    return value if value < _UNLIMITED else None
-
-
-def _share(quota: str, period: str) -> float | None:
-    used, whole = _limit(quota), _limit(period)
-    return used / whole if used is not None and whole else None
