@@ -86,7 +86,8 @@ physical = true
 listen = [8080, "http=127.0.0.1:9000,backlog=5", { address = "/run/x.sock", mode = "0660", name = "x" }]
 env = { A = "b", N = 1, T = true }
 env-files = "values.env"
-secrets = { S = "file:secret", c = "credential:/etc/key", e = "credential:BLOB" }
+secrets = { S = "file:secret", c = "credential:/etc/key", e = "credential:BLOB", i = "import", x = "encrypted:key" }
+secret_env = { KEY = "c" }
 user = "nobody"
 group = "nogroup"
 restart = "on-failure"
@@ -141,7 +142,14 @@ stdin = true
         ),
         env={"PATH": found.env["PATH"], "A": "b", "N": "1", "T": "true", "S": "v"},
         env_files=(f"{here}/values.env",),
-        secrets={"S": f"file:{here}/secret", "c": "credential:/etc/key", "e": f"credential:{'A' * 80}"},
+        secrets={
+            "S": f"file:{here}/secret",
+            "c": "credential:/etc/key",
+            "e": f"credential:{'A' * 80}",
+            "i": "import",
+            "x": f"encrypted:{here}/key",
+        },
+        secret_env={"KEY": "c"},
         user="nobody",
         group="nogroup",
         restart=Restart.ON_FAILURE,

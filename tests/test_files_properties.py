@@ -87,7 +87,7 @@ KEYS: Mapping[str, st.SearchStrategy[Any]] = {
     "unit": st.dictionaries(st.just("OnFailure"), lines, max_size=1),
     "service": st.dictionaries(st.just("LimitCORE"), st.one_of(st.integers(0, 9), st.lists(lines, max_size=2))),
 }
-EXCEPT = {"command", "spread", "restart_delay_max", "watchdog", "on_demand", "idle_timeout"}
+EXCEPT = {"secret_env", "command", "spread", "restart_delay_max", "watchdog", "on_demand", "idle_timeout"}
 """Keys that need others; the test of every key has them."""
 
 tables = st.fixed_dictionaries(

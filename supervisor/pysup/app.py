@@ -15,6 +15,7 @@ from pysup.errors import SpecError
 from pysup.health import Ready as Ready  # also from here, as all that an App is made of
 from pysup.health import ReadyWhen as ReadyWhen
 from pysup.listen import Listen, check_distinct, check_on_demand
+from pysup.secret.reference import check_secret, check_variable
 from pysup.triggers import Schedule, Watched
 
 PER_CORE: Literal["per-core"] = "per-core"
@@ -132,7 +133,9 @@ class App:
     to it.
     ``balance`` makes the app a balancer, which stands before another app.
     ``secrets`` are references by name: ``file:PATH`` is where the value in ``env`` came from, which is shown nowhere;
-    ``credential:`` with a path, or with what systemd-creds encrypt printed, is handed over by systemd.
+    others are handed over by systemd as files: ``credential:`` or ``encrypted:`` with a path, ``credential:`` with what
+    systemd-creds encrypt printed, ``import`` for systemd's own store, ``stored`` for what ``set_secret`` has kept.
+    ``secret_env`` are variables that hold one of those, by its name.
     With ``on_demand`` the first connection starts it; after ``idle_timeout`` seconds without one it is stopped, and the
     next one starts it again; 0 is never.
     ``wants``, ``requires`` and ``after`` name other apps, or units (with their suffix); all three order.
@@ -163,6 +166,7 @@ class App:
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     env_files: tuple[str, ...] = ()
     secrets: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    secret_env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     user: str = ""
     group: str = ""
 
@@ -223,7 +227,8 @@ class App:
     @property
     def shown_env(self) -> dict[str, str]:
         """The environment as it may be shown: secrets without their values."""
-        return {name: HIDDEN if name in self.secrets else value for name, value in self.env.items()}
+        shown = {name: HIDDEN if name in self.secrets else value for name, value in self.env.items()}
+        return {**shown, **dict.fromkeys(self.secret_env, HIDDEN)}
 
     @property
     def is_per_core(self) -> bool:
@@ -248,6 +253,7 @@ class App:
             env=MappingProxyType(dict(sorted(self.env.items()))),
             increment=MappingProxyType(dict(sorted(self.increment.items()))),
             secrets=MappingProxyType(dict(sorted(self.secrets.items()))),
+            secret_env=MappingProxyType(dict(sorted(self.secret_env.items()))),
             unit=_directives(self.unit, "unit"),
             service=_directives(self.service, "service"),
             restart=check.choice(Restart, self.restart, "restart"),
@@ -332,9 +338,16 @@ class App:
         for file in self.env_files:
             check.path(file, "env_files")
         for name, reference in self.secrets.items():
-            check.secret(name, reference, f"secrets.{name}")
+            check_secret(name, reference)
             if reference.startswith("file:") and name not in self.env:
                 raise SpecError(f"app {self.name!r}: env lacks the secret {name!r}", hint="Read its file into env.")
+        for variable, name in self.secret_env.items():
+            check_variable(variable, name, self.secrets)
+            if variable in reserved or variable in self.env:
+                raise SpecError(
+                    f"app {self.name!r}: secret_env {variable!r} is set otherwise, too",
+                    hint="Take it out of one of them.",
+                )
 
     def _check_listen(self) -> None:
         check_distinct(self.name, self.listen)

@@ -24,8 +24,6 @@ _UNIT = re.compile(
     r"[A-Za-z0-9:_.\\-]+(@[A-Za-z0-9:_.\\-]*)?\.(service|socket|target|timer|path|mount|device|slice|scope|swap)"
 )
 _ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}\$?|\d{1,10}")
-_CREDENTIAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
-ENCRYPTED = re.compile(r"[A-Za-z0-9+/]{64,}={0,2}")  # base64, longer than any name that looks like it
 _HTTP_URL = re.compile(r"https?://[^\s\x00-\x1f\x7f\"'\\]+")
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -89,24 +87,6 @@ def env_name(value: str, field: str) -> None:
     """A variable's name as the shell has them."""
     if not isinstance(value, str) or not _ENV_NAME.fullmatch(value):
         raise SpecError(f"{field}: {_short(value)} is not a variable's name", hint="Use A-Z a-z 0-9 and _.")
-
-
-def secret(name: str, reference: str, field: str) -> None:
-    """A secret by reference: a variable's from a file, or a credential of systemd's."""
-    kind, _, where = reference.partition(":") if isinstance(reference, str) else ("", "", "")
-    if kind == "file":
-        env_name(name, "secrets")
-        path(where, field)
-        return
-    if not _CREDENTIAL.fullmatch(name):
-        raise SpecError(f"secrets: {_short(name)} cannot be a credential's name", hint="Use A-Z a-z 0-9 _ . and -.")
-    if kind == "credential" and where.startswith("/"):
-        path(where, field)
-    elif kind != "credential" or not ENCRYPTED.fullmatch(where):
-        raise SpecError(
-            f"{field} is no reference",
-            hint="Write file:/path, credential:/path, or credential: and what systemd-creds encrypt prints.",
-        )
 
 
 def env_value(value: str, field: str) -> None:

@@ -17,20 +17,39 @@ if TYPE_CHECKING:
 
 def write(path: Path, file: File) -> None:
     """Write a new file, and to the disk; nobody else can read it before its mode is set."""
+    write_bytes(path, file.text.encode(), file.mode)
+
+
+def write_bytes(path: Path, content: bytes, mode: int) -> None:
+    """The same of bytes."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as stream:
-        stream.write(file.text)
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as stream:
+        stream.write(content)
         stream.flush()
-        os.fchmod(stream.fileno(), file.mode)
+        os.fchmod(stream.fileno(), mode)
         os.fsync(stream.fileno())
 
 
 def replace(directory: Path, path: str, file: File) -> None:
     """Put one file in the place of another."""
+    replace_bytes(directory, path, file.text.encode(), file.mode)
+
+
+def replace_bytes(directory: Path, path: str, content: bytes, mode: int) -> None:
+    """The same of bytes."""
     staged = directory / f".{path}.new"
     staged.unlink(missing_ok=True)
-    write(staged, file)
+    write_bytes(staged, content, mode)
     staged.rename(directory / path)
+
+
+def make(directory: Path, *, mode: int = 0o755) -> None:
+    """Have a directory, and those above it for all to read; nobody else may write there, whatever the umask is."""
+    if not directory.is_dir():
+        make(directory.parent)
+        with contextlib.suppress(FileExistsError):
+            directory.mkdir(mode=0o700)
+            directory.chmod(mode)
 
 
 def discard(directory: Path, *, last: str) -> None:

@@ -18,7 +18,7 @@ def of(instance: Instance, app: App | None) -> dict[str, str]:
     if instance.pid:
         found = _of_process(instance)
         if found is not None:
-            secrets = app.secrets if app else {}
+            secrets = {*app.secrets, *app.secret_env} if app else set()
             return {name: HIDDEN if name in secrets else value for name, value in found.items()}
     if app is None:
         raise NotFound(f"{instance.name} does not run, and its app cannot be read back", hint="pysup doctor says why.")

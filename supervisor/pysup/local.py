@@ -27,6 +27,7 @@ def store(scope: Scope) -> Store:
         ground.lock_dir(scope),
         BOOT_TARGET[scope],
         ground.history_dir(scope),
+        ground.vault_dir(scope),
     )
 
 

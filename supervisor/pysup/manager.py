@@ -35,6 +35,7 @@ from pysup.watch import Watch
 if TYPE_CHECKING:
     from pysup.balancing import Wish
     from pysup.describe import Description
+    from pysup.entrust import Entrusting, Secret
     from pysup.hooks import Hooks
     from pysup.host.doctor import Check
     from pysup.revisions import Revision
@@ -51,6 +52,7 @@ CheckList = list["Check"]
 EventList = list[Event]
 WhyList = list["Why"]
 RevisionList = list["Revision"]
+SecretList = list["Secret"]
 _Chosen = list[Chosen]
 
 Connect = Callable[[], contextlib.AbstractAsyncContextManager[Bus]]
@@ -110,6 +112,7 @@ class Manager:
         settings; *force* replaces it.
         """
         if isinstance(what, App):
+            what = self._store.with_secrets(what)
             preflight.check(what, self.scope)
             preflight.prepare(what)
             bus, operator = await self._reached(), await self._operator()
@@ -127,6 +130,7 @@ class Manager:
 
         With *anew* its files are written again, even if they should say the same.
         """
+        app = self._store.with_secrets(app)
         preflight.check(app, self.scope)
         preflight.prepare(app)
         operator = await self._operator()
@@ -148,6 +152,7 @@ class Manager:
         chosen = [] if isinstance(what, App) else self._choose_whole(what, "reload")
         notes: dict[str, tuple[str, ...]] = {}
         apps = [what] if isinstance(what, App) else [self._store.get(one.app).require() for one in chosen]
+        apps = [self._store.with_secrets(app) for app in apps]
         for app in apps:
             preflight.check(app, self.scope)
             preflight.prepare(app)
@@ -185,14 +190,48 @@ class Manager:
         await operator.stop(chosen, wait=wait, timeout=timeout)
         return await self.list(selectors)
 
-    async def delete(self, selectors: Selectors, *, timeout: float | None = None) -> NameList:
-        """Stop apps and forget them, with their balancers: the unit files go. Returns their names."""
+    async def delete(
+        self, selectors: Selectors, *, timeout: float | None = None, keep_secrets: bool = False
+    ) -> NameList:
+        """Stop apps and forget them, with their balancers: unit files and secrets go. Returns their names."""
         chosen = self._choose_whole(selectors, "delete")
         operator = await self._operator()
         deleted = await operator.delete(chosen, timeout=timeout)
         for name in deleted:
+            if not keep_secrets:
+                self._store.forget_secrets(name)
             self._record(Deleted(app=name, at=time.time()))
         return deleted
+
+    async def set_secret(
+        self,
+        app: str,
+        name: str,
+        value: bytes,
+        *,
+        variable: str | None = None,
+        restart: bool = True,
+        options: ReloadOptions = USUAL,
+    ) -> Secret:
+        """Keep a secret for an app, encrypted where this systemd can, and hand it over: $CREDENTIALS_DIRECTORY/name.
+
+        *variable* is to hold it, too; ``""`` for none any more. Running instances are replaced as by ``reload``, unless
+        *restart* is False: they get it at their next start. Raises StartFailed, and takes the secret back, if one does
+        not come up with it. There may be no such app yet.
+        """
+        entrusting = await self._entrusting(app, name, restart=restart, options=options)
+        version = await (await self._reached()).converse(preflight.version())
+        return await entrusting.set(value, variable=variable, version=version)
+
+    async def remove_secret(self, app: str, name: str, *, restart: bool = True, options: ReloadOptions = USUAL) -> bool:
+        """Take a secret away that ``set_secret`` kept; True if instances were replaced for it. Raises NotFound."""
+        return await (await self._entrusting(app, name, restart=restart, options=options)).remove()
+
+    def secrets(self, app: str) -> SecretList:
+        """The secrets of an app, without their values."""
+        from pysup import entrust  # few have any
+
+        return entrust.listed(self._store, app)
 
     async def scale(self, name: str, count: int, *, wait: bool = True, timeout: float | None = None) -> AppStatus:
         """Have *count* instances: the highest numbers go, missing ones come. Waits and raises like ``start``."""
@@ -346,6 +385,14 @@ class Manager:
         from pysup import transient  # an import that only jobs should pay for
 
         return await transient.run(await self._reached(), self.scope, argv, options or transient.RunOptions())
+
+    async def _entrusting(self, app: str, name: str, *, restart: bool, options: ReloadOptions) -> Entrusting:
+        from pysup.entrust import Entrusting
+
+        await self._operator()  # requires the rights
+        return Entrusting(
+            hands=self, store=self._store, scope=self.scope, app=app, name=name, restart=restart, options=options
+        )
 
     async def _begin(self, selectors: Selectors, *, wait: bool, timeout: float | None, restart: bool) -> AppList:
         operator = await self._operator()

@@ -6,19 +6,19 @@ import importlib.util
 import os
 from pathlib import Path
 
-from pysup import check as check_rules
 from pysup import companions, names, states
 from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.call import Conversation
 from pysup.bus.call import check as check_reply
 from pysup.errors import EnvironmentProblem, NotFound, SpecError
-from pysup.host import calendar, cgroups, features, ports, users
+from pysup.host import calendar, cgroups, creds, features, ports, users
 from pysup.listen import Listen
 from pysup.render import dependency_unit, limits
+from pysup.secret import reference
 from pysup.unit import Scope
 
-_ENCRYPTED_SINCE = {Scope.SYSTEM: 250, Scope.USER: 258}  # a user's manager has no key before
+_GLOBS_SINCE = 254  # ImportCredential=
 
 
 def check(app: App, scope: Scope, *, strict: bool = False) -> None:
@@ -38,10 +38,11 @@ def check(app: App, scope: Scope, *, strict: bool = False) -> None:
     _check_watch(app)
     if app.schedule:
         calendar.check(app.schedule.calendar, app.name)
-    for name, reference in app.secrets.items():
-        kind, _, file = reference.partition(":")
-        if kind == "credential" and file.startswith("/") and not Path(file).exists():
-            raise SpecError(f"app {app.name!r}: secret {name!r}: {file!r} is not there", hint="Check the path.")
+    for name, text in app.secrets.items():
+        found = reference.read(text)
+        is_file = found.kind in (reference.CREDENTIAL, reference.ENCRYPTED) and not found.is_blob
+        if is_file and not Path(found.where).exists():
+            raise SpecError(f"app {app.name!r}: secret {name!r}: {found.where!r} is not there", hint="Check the path.")
     for folder in _missing_log_folders(app):
         if strict or not folder.parent.is_dir():
             raise SpecError(
@@ -134,6 +135,12 @@ def ask(app: App, scope: Scope) -> Conversation[tuple[str, ...]]:
     return missing + vain
 
 
+def version() -> Conversation[int]:
+    """The number of this systemd."""
+    (told,) = yield [systemd1.manager_property("Version")]
+    return features.parse_version(str(check_reply(told)[0])) or features.OLDEST
+
+
 def _check_ports(app: App, scope: Scope) -> Conversation[None]:
     """Raise SpecError for ports that a user's own manager may not open."""
     first = ports.first_free() if app.listen and scope is Scope.USER else 0
@@ -158,18 +165,24 @@ def _dependencies(app: App) -> Conversation[tuple[str, ...]]:
 
 
 def _credentials(app: App, scope: Scope) -> Conversation[None]:
-    """Raise SpecError for an encrypted credential that this systemd cannot decrypt."""
-    encrypted = [name for name, text in app.secrets.items() if check_rules.ENCRYPTED.fullmatch(text.partition(":")[2])]
-    if not encrypted:
+    """Raise SpecError for a credential that this systemd cannot hand over."""
+    encrypted = [name for name, text in app.secrets.items() if reference.read(text).is_encrypted]
+    globs = [name for name in app.secrets if name.endswith("*")]
+    if not encrypted and not globs:
         return
-    (told,) = yield [systemd1.manager_property("Version")]
-    version = features.parse_version(str(check_reply(told)[0])) or features.OLDEST
-    since = _ENCRYPTED_SINCE[scope]
-    if version < since:
+    there = yield from version()
+    since = creds.SINCE[scope]
+    if encrypted and there < since:
         raise SpecError(
-            f"app {app.name!r}: secret {encrypted[0]!r} is encrypted, which needs systemd {since}; this is {version}",
+            f"app {app.name!r}: secret {encrypted[0]!r} is encrypted, which needs systemd {since}; this is {there}",
             hint="Use credential:PATH, a file that only its owner can read"
             + ("; or run it as root, with --system." if scope is Scope.USER else "."),
+        )
+    if globs and there < _GLOBS_SINCE:
+        raise SpecError(
+            f"app {app.name!r}: secret {globs[0]!r} stands for several, which needs systemd {_GLOBS_SINCE}; "
+            f"this is {there}",
+            hint="Name each of them.",
         )
 
 
@@ -186,8 +199,7 @@ def _features(app: App, scope: Scope) -> Conversation[tuple[str, ...]]:
     wanted = {directive for directive, _ in limits(companions.limits(app), app.nice)} | {*app.unit, *app.service}
     if not wanted & {feature.directive for feature in features.FEATURES}:
         return ()
-    (told,) = yield [systemd1.manager_property("Version")]
-    version = features.parse_version(str(check_reply(told)[0])) or features.OLDEST
+    there = yield from version()
     controllers = cgroups.here().delegated(os.getuid()) if scope is Scope.USER else None
-    missing = features.lacking(version, cgroups.hierarchy(), controllers=controllers)
+    missing = features.lacking(there, cgroups.hierarchy(), controllers=controllers)
     return tuple(f"{one.directive} does nothing here: {one.without}" for one in missing if one.directive in wanted)

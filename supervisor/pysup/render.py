@@ -9,6 +9,7 @@ from pysup import balancers, check, companions, idle, names, preload, probe, ser
 from pysup.app import PER_CORE, App, Limits
 from pysup.errors import SpecError
 from pysup.health import ReadyWhen
+from pysup.secret import reference, variables
 from pysup.unit import BOOT_TARGET as BOOT_TARGET  # also from here: it is a directive's value
 from pysup.unit import Scope
 from pysup.unitfile import command_line, print_environment, quote, section, specifier
@@ -289,7 +290,8 @@ def _exec_start(form: _Form) -> str:
     app = form.app
     count = len(form.inherits) + (len(app.listen) if app.spread else 0)
     words = preload.argv(app, f"{form.directory}/{form.preload}", count)
-    command = command_line(servers.argv(app, words, f"{form.directory}/{form.launch}"))
+    words = variables.argv(app.secret_env, servers.argv(app, words, f"{form.directory}/{form.launch}"))
+    command = command_line(words)
     if (app.log.output, app.log.error) != ("journal", "journal"):
         return command
     cat = command_line([form.machine.systemd_cat])
@@ -307,21 +309,12 @@ def _environment(form: _Form) -> Lines:
         yield "EnvironmentFile", specifier(file)
     if app.env:
         yield "EnvironmentFile", specifier(f"{form.directory}/{form.environment}")
-    yield from _credentials(app)
+    for directive, value in reference.directives(app.secrets):
+        yield directive, specifier(value)
     if app.user:
         yield "User", app.user
     if app.group:
         yield "Group", app.group
-
-
-def _credentials(app: App) -> Lines:
-    """What systemd hands over in a directory of the service's own: $CREDENTIALS_DIRECTORY."""
-    for name, reference in app.secrets.items():
-        kind, _, where = reference.partition(":")
-        if kind == "credential" and where.startswith("/"):
-            yield "LoadCredential", f"{name}:{specifier(where)}"
-        elif kind == "credential":
-            yield "SetCredentialEncrypted", f"{name}: {where}"
 
 
 def _ending(app: App) -> Lines:

@@ -23,6 +23,7 @@ from pysup.unitfile import parse, parse_environment
 if TYPE_CHECKING:
     from pysup.render import File
     from pysup.revisions import Revision
+    from pysup.vault import Kept
 
 _MANIFEST = "MANIFEST"
 
@@ -50,13 +51,14 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The two places where units of one scope live, the place of the locks, and that of revisions, if they are kept."""
+    """Where the units of one scope live, until a reboot or for good; its locks; revisions and secrets, if there are."""
 
     runtime: Path
     saved: Path
     locks: Path
     boot_target: str
     history: Path | None = None
+    vault: Path | None = None
 
     def names(self) -> list[str]:
         """The apps that are there, in order of their names."""
@@ -170,6 +172,29 @@ class Store:
 
         return revisions.read(self.history, self.get(name).name) if self.history else []
 
+    def secrets(self, name: str) -> dict[str, Kept]:
+        """The secrets that are kept for an app of that name, whether there is one or not. Raises NotPermitted."""
+        from pysup import vault  # few need it
+
+        return vault.find(self.vault / name) if self.vault else {}
+
+    def with_secrets(self, app: App) -> App:
+        """The app with the secrets that are kept for its name; those that it is known to have, for who may not look.
+
+        Raises SpecError for one that it must have and that is not kept.
+        """
+        if self.vault is None or not (app.secrets or self.vault.exists()):
+            return app
+        from pysup import vault
+
+        folder = self.vault / app.name
+        try:
+            kept = vault.find(folder)
+        except NotPermitted:
+            found = self.find(app.name)
+            kept = vault.known(found.app if found else None, folder)
+        return vault.attach(app, kept, folder)
+
     def is_unfinished(self, name: str) -> bool:
         """Whether a change of the app was begun and never ended: what runs may be older than its files."""
         return (self.locks / f"{name}.unfinished").exists()
@@ -193,6 +218,13 @@ class Store:
             from pysup import revisions
 
             revisions.forget(self.history, name)
+
+    def forget_secrets(self, name: str) -> None:
+        """Take what is kept for the app away."""
+        from pysup import vault
+
+        if self.vault:
+            vault.forget(self.vault / name)
 
     def write_spare(self, files: Mapping[str, File]) -> None:
         """Put the files of a spare instance beside the app's, or sockets to come, until the next boot at most."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from pysup.balancing import Wish
     from pysup.describe import Description
+    from pysup.entrust import Secret
     from pysup.events import Event
     from pysup.hooks import Hooks
     from pysup.host.doctor import Check
@@ -48,6 +49,7 @@ CheckList = list["Check"]
 EventList = list["Event"]
 WhyList = list["Why"]
 RevisionList = list["Revision"]
+SecretList = list["Secret"]
 
 
 class Manager:
@@ -124,9 +126,39 @@ class Manager:
         """Stop and start."""
         return self._run(lambda manager: manager.restart(selectors, wait=wait, timeout=timeout))
 
-    def delete(self, selectors: Selectors, *, timeout: float | None = None) -> NameList:
+    def delete(self, selectors: Selectors, *, timeout: float | None = None, keep_secrets: bool = False) -> NameList:
         """Stop and forget."""
-        return self._run(lambda manager: manager.delete(selectors, timeout=timeout))
+        return self._run(lambda manager: manager.delete(selectors, timeout=timeout, keep_secrets=keep_secrets))
+
+    def set_secret(
+        self,
+        app: str,
+        name: str,
+        value: bytes,
+        *,
+        variable: str | None = None,
+        restart: bool = True,
+        options: ReloadOptions | None = None,
+    ) -> Secret:
+        """Keep a secret for an app, and hand it over."""
+        from pysup.reload import USUAL
+
+        how = options or USUAL
+        return self._run(
+            lambda manager: manager.set_secret(app, name, value, variable=variable, restart=restart, options=how)
+        )
+
+    def remove_secret(self, app: str, name: str, *, restart: bool = True, options: ReloadOptions | None = None) -> bool:
+        """Take a secret away."""
+        from pysup.reload import USUAL
+
+        return self._run(lambda manager: manager.remove_secret(app, name, restart=restart, options=options or USUAL))
+
+    def secrets(self, app: str) -> SecretList:
+        """The secrets of an app, without their values."""
+        from pysup import entrust
+
+        return entrust.listed(self._store, app)
 
     def scale(self, name: str, count: int, *, wait: bool = True, timeout: float | None = None) -> AppStatus:
         """Have *count* instances."""
@@ -236,6 +268,7 @@ class Manager:
         from pysup.events import Asked
 
         ground.require_rights(self.scope)
+        app = self._store.with_secrets(app)
         preflight.check(app, self.scope)
         preflight.prepare(app)
         notes = self._ask(preflight.ask(app, self.scope))

@@ -114,7 +114,8 @@ def _planned(file: str | None, scope: Scope, *, only: Sequence[str] | None, env:
         output.note(f"{name}: {note}")
     names = document.names(wanted.file, env=env) if only else [app.name for app in wanted.apps]
     seen: dict[str, Seen] = local.ask(scope, look.look(local.store(scope), names))
-    plan = changes.plan(wanted.apps, seen, origin=wanted.file, named=names, prune=prune)
+    apps = [local.store(scope).with_secrets(app) for app in wanted.apps]
+    plan = changes.plan(apps, seen, origin=wanted.file, named=names, prune=prune)
     return Planned(wanted.file, plan, changes.left_over(seen, origin=wanted.file, named=names))
 
 

@@ -57,6 +57,7 @@ ROWS = (
     Row("env", "env:env", "Show the environment of an instance.", LOOK),
     Row("pid", "pid:pid", "Print process ids.", LOOK),
     Row("cat", "cat:cat", "Show the unit files of an app.", LOOK),
+    Row("secret", "secret:secret", "Set, list and remove the secrets of an app.", KEEP),
     Row("save", "keep:save", "Have apps come back after a reboot.", KEEP),
     Row("unsave", "keep:unsave", "Keep apps until the next reboot only.", KEEP),
     Row("startup", "keep:startup", "Turn on what saved apps need at boot.", KEEP),

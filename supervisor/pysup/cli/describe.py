@@ -19,6 +19,7 @@ from pysup.describe import Description, InstanceDescription
 from pysup.explain import exit_words
 from pysup.health import Question, ReadyWhen, WatchdogWhen
 from pysup.render import span
+from pysup.secret import reference
 from pysup.unit import AppStatus, Exit, Scope
 
 _COLOURS = {
@@ -130,6 +131,7 @@ def _of_app(found: Description, app: App, *, show_env: bool) -> Iterator[Row]:
     yield Row("nice", "" if app.nice is None else str(app.nice))
     yield Row("stdin", f"pysup send {app.name} TEXT, pysup attach {app.name}@0" if app.stdin else "")
     yield Row("env", _env(app.shown_env, show_env=show_env))
+    yield Row("secrets", _secrets(app))
     yield Row("env files", ", ".join(app.env_files))
     yield Row("output", _places(app))
     for title in ("wants", "requires", "after"):
@@ -332,6 +334,16 @@ def print_rows(rows: Iterable[Row]) -> None:
     for row in rows:
         if row.value:
             output.echo(f"  {output.paint(f'{row.title:13}', output.DIM)} {output.paint(row.value, row.colour)}")
+
+
+def _secrets(app: App) -> str:
+    """Where each is, and which of them all that the program starts has, too."""
+    holders = {name: variable for variable, name in app.secret_env.items()}
+    said = {name: output.plain(reference.said(name, text)) for name, text in app.secrets.items()}
+    return "; ".join(
+        f"{name}: {where}" + (f", and variable {holders[name]}" if name in holders else "")
+        for name, where in said.items()
+    )
 
 
 def _object(found: Description, *, show_env: bool) -> dict[str, object]:

@@ -77,6 +77,10 @@ class Request:
             help="A variable from a file (file:PATH), or a credential (credential:PATH); shown nowhere.",
         ),
     ] = None
+    secret_env: Annotated[
+        Texts,
+        _option(_ENVIRONMENT, "--secret-env", metavar="VARIABLE=NAME", help="A variable that holds this credential."),
+    ] = None
     user: Annotated[
         Text, _option(_WHICH, "--uid", metavar="USER", help="The account it runs as (name or number; --system only).")
     ] = None

@@ -109,6 +109,9 @@ def changes(request: Request, before: App | None) -> dict[str, object]:
             given[name] = _directives(pairs, f"--{name}")
     if request.secrets:
         given["secrets"] = {**(before.secrets if before else {}), **_references(request.secrets)}
+    if request.secret_env:
+        held = dict(_pair(text, "--secret-env") for text in request.secret_env)
+        given["secret_env"] = {**(before.secret_env if before else {}), **held}
     given |= _nested(request, before)
     return given
 

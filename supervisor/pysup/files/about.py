@@ -23,8 +23,9 @@ ABOUT: Mapping[str, str] = {
     "increment": "Variables that are these numbers, and in instance i so much more.",
     "env": "Variables.",
     "env_files": "Files of K=V lines, read at each start.",
-    "secrets": "Variables and credentials by reference: `file:PATH`, `credential:PATH` or `credential:` and what "
-    "systemd-creds encrypt printed.",
+    "secret_env": "Variables that hold one of these files, too: the variable, and the name of the secret.",
+    "secrets": "By reference. Variables: `file:PATH`. Files in $CREDENTIALS_DIRECTORY: `stored` (`pysup secret set`), "
+    "`credential:PATH`, `encrypted:PATH`, `credential:` and what systemd-creds encrypt printed, `import`.",
     "user": "The account it runs as (--system only).",
     "group": "The group it runs as (--system only).",
     "autostart": "Whether a boot and a file of apps start it; else only who names it does.",

@@ -123,7 +123,7 @@ class Applier:
     async def _take_back(self, change: Change, processes: dict[str, int]) -> None:
         """Make the app what it was, where the failure has left it otherwise."""
         if change.action is Action.CREATE:
-            await self.manager.delete(change.name)
+            await self.manager.delete(change.name, keep_secrets=True)  # they were there before
         elif change.before is None:
             return
         elif change.action in (Action.START, Action.DEFINE):

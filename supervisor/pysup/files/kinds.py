@@ -278,7 +278,7 @@ _ROWS: Mapping[str, Kind] = {
         build=_built_schedule,
     ),
     "secrets": Kind(
-        allowed="a table of names and references: 'file:PATH', 'credential:PATH'",
+        allowed="a table of names and references: 'stored', 'file:PATH', 'credential:PATH', 'encrypted:PATH', 'import'",
         schema={"type": "object", "additionalProperties": {"type": "string"}},
         read=lambda value, spot: {name: secrets.reference(text, spot.base) for name, text in value.items()},
     ),

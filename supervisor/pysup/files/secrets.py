@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from pysup import check
 from pysup.errors import SpecError
 from pysup.files.source import text_of
+from pysup.secret.reference import blob
 
 
 def reference(text: str, base: str) -> str:
     """A reference with a whole path; what systemd-creds prints may have blanks and line ends in it."""
     kind, colon, where = text.partition(":")
-    together = "".join(where.split())
-    if not colon or (kind == "credential" and not where.startswith("/") and check.ENCRYPTED.fullmatch(together)):
-        return f"{kind}{colon}{together}"
+    if not colon or blob(text):
+        return blob(text) or text
     return f"{kind}:{os.path.normpath(os.path.join(base, os.path.expanduser(where)))}"  # noqa: PTH111, PTH118
 
 

@@ -187,10 +187,18 @@ def lock_dir(scope: Scope, caller: Caller | None = None) -> Path:
 
 def history_dir(scope: Scope, caller: Caller | None = None) -> Path:
     """Where revisions of a scope's apps are kept; it may have to be made."""
-    caller = caller or Caller.now()
+    return _state_dir(scope, caller or Caller.now()) / "revisions"
+
+
+def vault_dir(scope: Scope, caller: Caller | None = None) -> Path:
+    """Where secrets of a scope's apps are kept; it may have to be made."""
+    return _state_dir(scope, caller or Caller.now()) / "secrets"
+
+
+def _state_dir(scope: Scope, caller: Caller) -> Path:
     if scope is Scope.SYSTEM:
-        return caller.path("/var/lib/pysup/revisions")
-    return caller.path(_home(caller)) / ".local/state/pysup/revisions"
+        return caller.path("/var/lib/pysup")
+    return caller.path(_home(caller)) / ".local/state/pysup"
 
 
 def _home(caller: Caller) -> str:
