@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 PATIENCE = 10.0
+STALL = 3.0  # seconds: so long nobody may wait even on a busy machine; what is promised is measured by make bench
 WAITING = 60.0
 
 

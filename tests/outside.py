@@ -1,7 +1,7 @@
 """The pytest on the machine: it hands the tests that need a systemd to a pytest in a box, and reports for them.
 
-So there is one session with one summary, and choosing tests (-k, -x, node ids) works wherever they run. Root's tests,
-the ordinary user's and the machine's run side by side, in a box each: most of the time they wait for something.
+So there is one session with one summary, and choosing tests (-k, -x, node ids) works wherever they run. The machine's
+tests, two halves of root's and two of the ordinary user's run side by side, in a box each: most of the time they wait.
 """
 
 from __future__ import annotations
@@ -49,9 +49,11 @@ class Dispatcher:
         """Put the tests of each batch together, after those that run on the machine."""
         found = {name: [item for item in items if item.get_closest_marker(name)] for name in ACCOUNTS}
         self._batches = [
-            Batch(self._config, self._open, ACCOUNTS[name], batch) for name, batch in found.items() if batch
+            Batch(self._config, self._open, ACCOUNTS[name], half)
+            for name, batch in found.items()
+            for half in _halves(batch)
         ]
-        elsewhere = [item for batch in found.values() for item in batch]
+        elsewhere = [item for batch in self._batches for item in batch.items]
         there = set(elsewhere)
         items[:] = [item for item in items if item not in there] + elsewhere
 
@@ -72,7 +74,7 @@ class Dispatcher:
 
 
 class Batch:
-    """The tests of one account, in a box of their own."""
+    """Tests of one account, in a box of their own."""
 
     def __init__(self, config: pytest.Config, stack: ExitStack, user: str | None, items: Sequence[pytest.Item]) -> None:
         self.items = items
@@ -173,6 +175,13 @@ class Inner:
         for line in self._process.stdout or ():
             self.lines.put(line)
         self.lines.put("")
+
+
+def _halves(items: Sequence[pytest.Item]) -> list[list[pytest.Item]]:
+    """Every other module's tests, and the rest: a module's stay together, for what they share."""
+    modules = {path: number % 2 for number, path in enumerate(dict.fromkeys(item.path for item in items))}
+    halves = [[item for item in items if modules[item.path] == half] for half in range(2)]
+    return [half for half in halves if half]
 
 
 def _missing(item: pytest.Item, why: str) -> pytest.TestReport:
