@@ -28,6 +28,7 @@ ROWS: Mapping[str, Callable[[int], Iterator[Result]]] = {
     "file": files.comparing,
     "events": watching.events,
     "idling": watching.idling,
+    "scrape": watching.scraping,
     "throughput": clusters.throughput,
     "reload": clusters.reload,
     "reloads": clusters.reloads,

@@ -1,4 +1,4 @@
-"""Rows about events: from an exit to its event, a storm of 100 instances against systemd's counters, and idling."""
+"""Rows about watching: from an exit to its event, a storm of ends against systemd's counters, idling, a scrape."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from pathlib import Path
 
 import grounds
 from bench.contenders import SCRATCH
-from bench.measure import Result
+from bench.measure import Result, interleaved, run
+from pysup import local
 from pysup.app import App, Restart
 from pysup.events import Event, Exited, Lost, Restarting
 from pysup.manager import Manager
+from pysup.metrics import exposition, sampling
 from pysup.names import InstanceName
+from pysup.unit import Scope
 
 INSTANCES = 100
 LIVES = 5  # how often each ends
@@ -92,6 +95,22 @@ def idling(rounds: int) -> Iterator[Result]:
     what = f"pysup events, {IDLE:,} idle instances"
     yield Result(row="idling", what=f"CPU of {what}", unit="%", pysup=share, at_most=1)
     yield Result(row="idling", what=f"memory of {what}", unit="MB", pysup=memory, at_most=60)
+
+
+def scraping(rounds: int) -> Iterator[Result]:
+    """What a look at 1,000 instances for Prometheus costs: as a command, and in a server that has been started."""
+    asyncio.run(_start_idle())
+    store = local.store(Scope.SYSTEM)
+
+    def look() -> None:
+        exposition.write(sampling.take(store, Scope.SYSTEM), exposition.Format.OPENMETRICS, version="")
+
+    try:
+        taken = interleaved(3 * rounds, {"command": lambda: run([str(grounds.PYSUP), "metrics"]), "server": look})
+    finally:
+        asyncio.run(_end_idle())
+    for name, what in (("command", "pysup metrics"), ("server", "one scrape")):
+        yield Result(row="scrape", what=f"{what}, {IDLE:,} instances", unit="ms", pysup=taken[name], at_most=500)
 
 
 async def _start_idle() -> None:

@@ -60,8 +60,10 @@ class UnitState(NamedTuple):
     job: int = 0
 
 
-def loaded(patterns: Sequence[str], *, detail: bool = False) -> Conversation[dict[str, UnitState]]:
-    """The loaded units that match, by name; services with their process and restarts.
+def loaded(
+    patterns: Sequence[str], *, detail: bool = False, brief: Sequence[tuple[str, str]] = BRIEF
+) -> Conversation[dict[str, UnitState]]:
+    """The loaded units that match, by name; services with their process and restarts, or what *brief* says.
 
     Failed ones always come in detail.
     """
@@ -72,7 +74,7 @@ def loaded(patterns: Sequence[str], *, detail: bool = False) -> Conversation[dic
         service = str(row[0]).endswith(".service")
         idle = row[3] == ActiveState.INACTIVE and not detail
         failed = row[3] == ActiveState.FAILED or row[4] == "auto-restart"
-        wanted.append((row, () if not service or idle else DETAIL if detail or failed else BRIEF))
+        wanted.append((row, () if not service or idle else DETAIL if detail or failed else tuple(brief)))
     calls = [_get(str(row[6]), *property_) for row, properties in wanted for property_ in properties]
     replies = iter((yield calls) if calls else [])
     return {str(row[0]): _row_state(row, _read(properties, replies)) for row, properties in wanted}

@@ -50,14 +50,22 @@ def _socket_patterns(stored: Iterable[Stored]) -> list[str]:
 
 
 def apps(
-    store: Store, scope: Scope, selectors: str | Sequence[str], *, detail: bool = False
+    store: Store,
+    scope: Scope,
+    selectors: str | Sequence[str],
+    *,
+    detail: bool = False,
+    brief: Sequence[tuple[str, str]] = states.BRIEF,
 ) -> Conversation[list[AppStatus]]:
-    """The chosen apps, with the chosen ones of their instances."""
+    """The chosen apps, with the chosen ones of their instances.
+
+    Without MainPID among the properties in *brief*, nothing is read of those that run: neither use nor user.
+    """
     stored = _named(store, selectors) or read(store)
     chosen = select(selectors, known(stored))
     wanted = ["*"] if selectors == "all" else [one.app for one in chosen]
     asked = [*patterns(wanted), *_socket_patterns(stored[one.app] for one in chosen)]
-    units = (yield from states.loaded(asked, detail=detail)) if chosen else {}
+    units = (yield from states.loaded(asked, detail=detail, brief=brief)) if chosen else {}
     times = yield from _times([stored[one.app] for one in chosen], units)
     return [_chosen(assemble(stored[one.app], units, scope, times.get(one.app)), one) for one in chosen]
 

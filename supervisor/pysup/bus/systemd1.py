@@ -11,6 +11,7 @@ from pysup.bus.call import MANAGER, MANAGER_PATH, PROPERTIES, SYSTEMD, Call
 
 UNIT = f"{SYSTEMD}.Unit"
 SERVICE = f"{SYSTEMD}.Service"
+SLICE = f"{SYSTEMD}.Slice"
 JOB = f"{SYSTEMD}.Job"
 TIMER = f"{SYSTEMD}.Timer"
 

@@ -49,6 +49,7 @@ ROWS = (
     Row("logs", "logs:logs", "Show what apps write, and follow it.", LOOK),
     Row("events", "events:events", "Tell what happens to apps, and what happened.", LOOK),
     Row("why", "why:why", "Tell why an app ended, and what to try.", LOOK),
+    Row("metrics", "metrics:metrics", "Tell Prometheus what apps use, and how they are.", LOOK),
     Row("flush", "flush:flush", "Empty log files, and have logs begin anew.", LOOK),
     Row("logrotate", "flush:logrotate", "Print what logrotate needs to know of an app's log files.", LOOK),
     Row("hooks", "hooks:hooks", "Have somebody told when apps fail, restart, are given up or recover.", LOOK),
@@ -94,6 +95,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
 QUICK: dict[tuple[str, ...], str] = {
     ("list",): "instances:quick",
     ("list", "--json"): "instances:quick_json",
+    ("metrics",): "scrape:quick",
     ("--version",): "version:version",
     ("-V",): "version:version",
     ("-v",): "version:version",

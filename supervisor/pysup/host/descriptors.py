@@ -45,11 +45,9 @@ def _open(directory: str) -> int | None:
 
 
 def _limit(pid: int, proc: str) -> int | None:
-    for line in (files.read(f"{proc}/{pid}/limits") or b"").decode(errors="replace").splitlines():
-        if line.startswith("Max open files"):
-            soft = line.split()[3]
-            return int(soft) if soft.isdecimal() else None
-    return None
+    _, _, row = (files.whole(f"{proc}/{pid}/limits") or b"").partition(b"\nMax open files ")
+    soft = row.split(maxsplit=1)[:1]
+    return int(soft[0]) if soft and soft[0].isdigit() else None
 
 
 def _sockets(directory: str) -> int:

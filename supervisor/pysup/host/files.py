@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 _LIMIT = 1 << 20
+_PIECE = 4096
 
 
 def read(path: str) -> bytes | None:
@@ -25,6 +26,23 @@ def read(path: str) -> bytes | None:
         return None
     finally:
         os.close(fd)
+
+
+def whole(path: str) -> bytes | None:
+    """The same for what the kernel writes in one piece, as control groups and /proc/PID do, at three calls instead of
+    four. Lists that it makes row by row (mounts, sockets) may come in short pieces, and are not for this.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        found = os.read(fd, _PIECE)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    return found if len(found) < _PIECE // 2 else read(path)
 
 
 def number(path: str) -> int | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from pysup.host import users
-from pysup.host.files import read as read_file
+from pysup.host.files import whole as read_file
 from pysup.unit import Usage
 
 PROC = "/proc"

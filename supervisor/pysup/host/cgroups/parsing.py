@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 UNLIMITED = 1 << 62  # v1 writes "no limit" as a number just under 2^63
 _DIGITS = 20  # of 2^64
+_PRESSURE = re.compile(
+    r"^(some|full) avg10=([0-9]{1,3}\.[0-9]+) avg60=([0-9]{1,3}\.[0-9]+) avg300=\S+ total=([0-9]{1,20})$", re.MULTILINE
+)
 
 
 class Stall(NamedTuple):
@@ -87,18 +91,9 @@ def blkio(text: str) -> tuple[int, int]:
 
 def pressure(text: str) -> Pressure | None:
     """``some avg10=0.00 avg60=0.00 avg300=0.00 total=0`` and a line for ``full``; None if it holds neither."""
-    lines = {kind: rest for kind, _, rest in (line.partition(" ") for line in text.splitlines())}
-    found = Pressure(some=_stall(lines.get("some", "")), full=_stall(lines.get("full", "")))
-    return found if found.some or found.full else None
+    found = {which: _stall(*rest) for which, *rest in _PRESSURE.findall(text)}
+    return Pressure(some=found.get("some"), full=found.get("full")) if found else None
 
 
-def _stall(text: str) -> Stall | None:
-    values = dict(pair.partition("=")[::2] for pair in text.split())
-    total = number(values.get("total", ""))
-    try:
-        short, long = (min(float(values[name]) / 100, 1.0) for name in ("avg10", "avg60"))
-    except (KeyError, ValueError):
-        return None
-    if total is None or not (short >= 0 and long >= 0):
-        return None
-    return Stall(avg10=short, avg60=long, total=total / 1e6)
+def _stall(avg10: str, avg60: str, total: str) -> Stall:
+    return Stall(avg10=min(float(avg10) / 100, 1.0), avg60=min(float(avg60) / 100, 1.0), total=int(total) / 1e6)

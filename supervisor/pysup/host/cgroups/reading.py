@@ -85,8 +85,9 @@ class Pressures(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """A control group now."""
+    """A control group now; ``pids`` without those of groups below it."""
 
+    pids: tuple[int, ...] = ()
     cpu: Cpu = Cpu()
     memory: Memory = Memory()
     tasks: Tasks = Tasks()
@@ -115,6 +116,7 @@ class Reader:
             cpu, memory, tasks = self._with_processes(pids, cpu, memory, tasks)
         io = self.io(control_group)
         return Reading(
+            pids=pids,
             cpu=cpu,
             memory=memory,
             tasks=tasks,

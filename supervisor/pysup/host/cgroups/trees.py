@@ -150,7 +150,7 @@ class Cgroups(NamedTuple):
     def text_if_there(self, controller: str, control_group: str, file: str) -> str | None:
         """What a file of a control group holds; None if it is not there, or not for us."""
         path = self.path(controller, control_group, file)
-        content = files.read(path) if path else None
+        content = files.whole(path) if path else None
         return None if content is None else content.decode(errors="replace")
 
     def text(self, controller: str, control_group: str, file: str) -> str:
