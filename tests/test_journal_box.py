@@ -101,7 +101,7 @@ def alarm(seconds: float) -> Iterator[int]:
         os.close(writing)
 
 
-def gather(tails: Sequence[Tail], is_enough: Callable[[list[Entry]], bool], seconds: float = 60) -> list[list[Entry]]:
+def gather(tails: Sequence[Tail], is_enough: Callable[[list[Entry]], bool], seconds: float = 150) -> list[list[Entry]]:
     """What each gives until it is enough for each, and in the time after that in which doubles would come."""
     found: list[list[Entry]] = [[] for _ in tails]
     end = time.monotonic() + seconds
