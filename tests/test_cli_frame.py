@@ -124,6 +124,15 @@ def test_list_imports_nothing_heavy() -> None:
     assert not set(HEAVY) & set(loaded)
 
 
+def test_what_happens_to_apps_by_their_names_goes_without_typer() -> None:
+    """pysup stop web."""
+    code = "import sys; from pysup.cli import commands; commands.load(commands.QUICK_WITH_OPTIONS['stop']);"
+    loaded = subprocess.run(
+        [sys.executable, "-c", f"{code} print(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    assert not {"typer", "rich", "asyncio"} & set(loaded.stdout.split())
+
+
 def test_commands_that_are_called_do_not_import_the_others() -> None:
     """One command's module, and what it needs."""
     code = (
@@ -136,7 +145,8 @@ def test_commands_that_are_called_do_not_import_the_others() -> None:
 
 def test_every_row_has_a_module() -> None:
     """No command that is listed and not there."""
-    places = [row.place for row in commands.ROWS] + list(commands.QUICK.values())
+    quick = [*commands.QUICK.values(), *commands.QUICK_WITH_OPTIONS.values()]
+    places = [row.place for row in commands.ROWS] + quick
     modules = {f"pysup.cli.{place.partition(':')[0]}" for place in places}
     assert [module for module in sorted(modules) if importlib.util.find_spec(module) is None] == []
 

@@ -54,6 +54,21 @@ def test_ten_reloads_under_load_lose_no_request(manager: Manager) -> None:
     assert not pids(before) & pids(after)
 
 
+@pytest.mark.parametrize(
+    ("running", "cpus", "at_once"), [(1, 8, 1), (2, 8, 1), (3, 8, 2), (4, 2, 2), (4, 1, 1), (16, 8, 4), (64, 8, 8)]
+)
+def test_usually_two_are_replaced_at_a_time_or_a_quarter(running: int, cpus: int, at_once: int) -> None:
+    """No more than there are CPUs; each with a spare, and one by one where there is none that shares the sockets."""
+    app = server("one", 8080)
+    usual = ReloadOptions()
+    assert usual.at_once(app, running, cpus) == at_once
+    assert usual.spares(app, at_once) == at_once
+    for alone in (replace(app, spread=True), replace(app, listen=(), port=8000)):
+        assert usual.at_once(alone, running, cpus) == 1
+    assert ReloadOptions(surge=False).at_once(app, running, cpus) == 1
+    assert ReloadOptions(surge=False).spares(app, 1) == 0
+
+
 def test_a_reload_takes_changed_code_and_changed_settings(manager: Manager, tmp_path: Path) -> None:
     """The file on disk as it is now; and a new spec, when one is given."""
     port, version = programs.free_port(), tmp_path / "version"

@@ -12,6 +12,8 @@ import pytest
 import hammer
 import programs
 from clusters import pids, server
+from pysup import names
+from pysup.host import ground
 from pysup.reload import ReloadOptions
 from pysup.sync import Manager
 from pysup.unit import Scope
@@ -80,6 +82,17 @@ def test_siblings_that_crash_for_30_seconds_are_braked_and_reported_and_take_no_
             # Unbraked, it would be more than a thousand; it is 3 at once, and then after 0.2, 0.4, 0.8 … 12.8 s.
             assert 6 <= shown[name][1].restarts <= 14
     assert tally.failures == []
+
+
+def test_restarts_that_somebody_asked_for_are_not_braked(manager: Manager) -> None:
+    """However short a life they end; what counts starts in vain knows that a job of systemd's did."""
+    app = manager.start(server("one", programs.free_port(), instances=1))
+    for _ in range(4):
+        manager.restart("web")
+    (one,) = manager.get("web").instances
+    assert one.pid not in pids(app)
+    runtime = ground.volatile_dir(manager.scope) / names.runtime_directory("web", "0")
+    assert (runtime / "failures").read_text() == "0\n"
 
 
 def test_a_manager_that_executes_itself_anew_loses_no_request(manager: Manager) -> None:

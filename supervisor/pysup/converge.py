@@ -58,6 +58,10 @@ class Workshop:
         files = render_trial(app, self._known_machine(), str(self._store.runtime))
         return self._configured(app, names.TRIAL, files)
 
+    def count_cpus(self) -> int:
+        """How many CPUs the caller may run on."""
+        return len(self._known_machine().cpus)
+
     def _configured(self, app: App, kind: str, files: Mapping[str, File]) -> Mapping[str, File]:
         if not files or not app.balance:
             return files

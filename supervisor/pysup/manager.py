@@ -144,8 +144,8 @@ class Manager:
     async def reload(self, what: App | Selectors, *, options: ReloadOptions = USUAL) -> AppList:
         """Replace running instances by new ones, of changed code or, given an App, of changed settings.
 
-        No connection is lost where instances share their sockets: a spare instance proves the new version first, then
-        they are replaced one after the other, each once the one before it is ready. If the spare fails, nothing was
+        No connection is lost where instances share their sockets: spare instances prove the new version first, then
+        they are replaced, as many at a time, each once those before it are ready. If a spare fails, nothing was
         touched. Raises StartFailed, which says what runs what, and Conflict while another reload is under way.
         """
         operator = await self._operator()

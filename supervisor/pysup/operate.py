@@ -101,6 +101,7 @@ class Operator:
             begun = await self.converge(app, restart=True, force=True)
             await self.finish([begun], wait=True, timeout=options.timeout)
             return gap
+        at_once = options.at_once(app, len(running), self.workshop.count_cpus())
         roll = Roll(
             bus=self.bus,
             store=self.store,
@@ -110,8 +111,9 @@ class Operator:
             rendered=self.workshop.render(app, saved=old.saved),
             before=self.workshop.render(old.app, saved=old.saved) if old.app else None,
             trial=self.workshop.render_trial(app),
-            spares=[self.workshop.render_spare(app, index) for index in range(options.at_once(len(running)))],
+            spares=[self.workshop.render_spare(app, index) for index in range(options.spares(app, at_once))],
             front=self._front(app.name),
+            at_once=at_once,
             options=options,
         )
         before = {unit: self.store.text(app.name, unit) for unit in names.companions(app.name)}

@@ -1,9 +1,9 @@
-"""Reload: the new version proves itself in a spare instance, then instances are replaced one after the other.
+"""Reload: the new version proves itself in spare instances, then instances are replaced, as many at a time.
 
-The spare is a unit file of its own (``pysup-web@next.service``) in the runtime directory: systemd never knew it, so
-no daemon-reload is needed, and the template of the running instances is not touched before the spare is ready. A spare
-that is there when a reload begins was left by one that was killed: it goes, and all instances are replaced once more.
-When several are replaced at a time, there are as many spares, so that never fewer serve than before.
+A spare is a unit file of its own (``pysup-web@next.service``) in the runtime directory: systemd never knew it, so
+no daemon-reload is needed, and the template of the running instances is not touched before the spares are ready. A
+spare that is there when a reload begins was left by one that was killed: it goes, and all instances are replaced once
+more. There are as many spares as are replaced at a time, so that never fewer serve than before.
 
 A new address is opened before the spare starts. An old one is closed by systemd before the last instances are replaced,
 which go on serving it until they end: were it closed later, nobody would be left to take what waits in it.
@@ -26,8 +26,9 @@ from pysup.front import Front
 from pysup.names import InstanceName
 from pysup.render import File, Rendered
 from pysup.store import Store, Stored
-from pysup.unit import ActiveState, Scope
+from pysup.unit import Scope
 
+_USUAL, _PART = 2, 4  # two at a time as PM2 does, or a quarter, which is what costs memory meanwhile
 _PARALLEL = re.compile(r"[1-9]\d{0,4}|(?:[1-9]\d?|100)%")
 
 
@@ -35,25 +36,35 @@ _PARALLEL = re.compile(r"[1-9]\d{0,4}|(?:[1-9]\d?|100)%")
 class ReloadOptions:
     """How to go about it.
 
-    ``parallel`` instances are replaced at a time, or such a part of them (``"25%"``), at least one; without ``surge``
-    none is started beside them first; without ``rollback`` the new settings stay when an instance fails with them;
-    ``timeout`` is for each step, in seconds.
+    ``parallel`` instances are replaced at a time, or such a part of them (``"25%"``), at least one. None is what is
+    usual: a quarter, and two of three or more, but no more than there are CPUs; one where there is no spare that
+    shares their sockets. Without ``surge`` none is started beside them first; without ``rollback`` the new settings
+    stay when an instance fails with them; ``timeout`` is for each step, in seconds.
     """
 
-    parallel: int | str = 1
+    parallel: int | str | None = None
     surge: bool = True
     rollback: bool = True
     timeout: float | None = None
 
     def __post_init__(self) -> None:
-        if not _PARALLEL.fullmatch(str(self.parallel)):
+        if self.parallel is not None and not _PARALLEL.fullmatch(str(self.parallel)):
             raise SpecError(f"parallel is {self.parallel!r}", hint="Write how many at a time (2), or what part (25%).")
 
-    def at_once(self, running: int) -> int:
-        """How many of *running* instances are replaced at a time."""
+    def at_once(self, app: App, running: int, cpus: int) -> int:
+        """How many of the *running* instances of an app are replaced at a time."""
+        if self.parallel is None:
+            shares = self.surge and bool(app.listen) and not app.spread
+            usual = max(_USUAL, running // _PART) if shares and running > _USUAL else 1
+            return min(usual, cpus)
         text = str(self.parallel)
         count = running * int(text[:-1]) // 100 if text.endswith("%") else int(text)
         return max(1, min(count, running))
+
+    def spares(self, app: App, at_once: int) -> int:
+        """How many instances are started beside the others; without sockets or ports of its own, none could be."""
+        shares = bool(app.listen) and not app.spread
+        return at_once if self.surge and (shares or app.port is not None) else 0
 
 
 USUAL = ReloadOptions()
@@ -77,6 +88,7 @@ class Roll:
     trial: Mapping[str, File]
     spares: Sequence[Mapping[str, File]]
     front: Front
+    at_once: int
     options: ReloadOptions
 
     async def run(self, running: Sequence[InstanceName]) -> None:
@@ -107,7 +119,6 @@ class Roll:
     async def _prove(self) -> dict[int, App]:
         """Open new sockets, and have the new version come up beside the old one; nothing remains if it does not.
 
-
         The numbers of the spares that now help.
         """
         opened = {unit: file for unit, file in self.rendered.files.items() if self._is_new(unit)}
@@ -130,31 +141,30 @@ class Roll:
             ) from exc
 
     async def _start_spares(self) -> dict[int, App]:
-        """Try the new version where that is to be done, and start the spares, one after the other."""
-        shares = bool(self.app.listen) and not self.app.spread
-        if not self.options.surge or not (shares or self.app.port is not None):
-            return {}
+        """Try the new version where that is to be done, and start the spares."""
         first = InstanceName(self.app.name, len(self.rendered.numbers))
-        if self.trial:
-            await self._start_one(names.TRIAL, self.trial, first)
-            await self._remove(names.TRIAL)
+        if self.spares and self.trial:
+            await self._start_beside({names.TRIAL: self.trial}, [first])
+            await self._remove([names.TRIAL])
         spares = [first._replace(number=first.number + index) for index in range(len(self.spares))]
-        for index, (name, files) in enumerate(zip(spares, self.spares, strict=True)):
-            await self._start_one(names.spare(index), files, name)
+        await self._start_beside({names.spare(index): files for index, files in enumerate(self.spares)}, spares)
+        for name in spares:
             await self.front.reach(name.number, self.app)
         return {name.number: self.app for name in spares}
 
-    async def _start_one(self, kind: str, files: Mapping[str, File], name: InstanceName) -> None:
-        unit = names.spare_unit(self.app.name, kind)
-        await asyncio.to_thread(self.store.write_spare, files)
+    async def _start_beside(self, kinds: Mapping[str, Mapping[str, File]], numbers: Sequence[InstanceName]) -> None:
+        """Start instances that are not among the app's own, each with its files; *numbers* name their lines."""
+        units = {names.spare_unit(self.app.name, kind): name for kind, name in zip(kinds, numbers, strict=True)}
+        for files in kinds.values():
+            await asyncio.to_thread(self.store.write_spare, files)
         began = time.time()
-        await jobs.perform(self.bus, [systemd1.start_unit(unit)], timeout=self.options.timeout)
-        await starting.survive_alone(self.bus, self.scope, self.app, unit, name, began)
+        await jobs.perform(self.bus, [systemd1.start_unit(unit) for unit in units], timeout=self.options.timeout)
+        await starting.survive_alone(self.bus, self.scope, self.app, units, began)
 
     async def _replace(self, running: Sequence[InstanceName], helpers: Mapping[int, App]) -> None:
         """Replace instances; balancers leave those out that are being replaced, and have the *helpers* besides."""
         done: list[InstanceName] = []
-        for batch in _batches(running, self.options.at_once(len(running))):
+        for batch in _batches(running, self.at_once):
             if len(done) + len(batch) == len(running):
                 await self._close()
             left = {name.number: self.old.app or self.app for name in running if name not in batch}
@@ -225,21 +235,17 @@ class Roll:
         """Have balancers serve the app's own instances, all of them, and take the spares away."""
         await self.front.follow()
         if self.store.has_spare(self.app.name):
-            for kind in {names.TRIAL, names.SPARE, *self.store.spares(self.app.name)}:
-                await self._remove(kind)
+            await self._remove(sorted({names.TRIAL, names.SPARE, *self.store.spares(self.app.name)}))
             self.store.remove_spare(self.app.name)
 
-    async def _remove(self, kind: str) -> None:
-        unit = names.spare_unit(self.app.name, kind)
-        if await self.bus.converse(states.loaded([unit])):
-            await jobs.perform(self.bus, [systemd1.stop_unit(unit)])
-        await self._stop_probes(names.probe_unit(self.app.name, f"{kind}*"))
-        await self.bus.calls([systemd1.reset_failed_unit(unit)])
+    async def _remove(self, kinds: Sequence[str]) -> None:
+        units = [names.spare_unit(self.app.name, kind) for kind in kinds]
+        await self._stop(await self.bus.converse(states.active(units)))
+        await self._stop_probes(*(names.probe_unit(self.app.name, f"{kind}*") for kind in kinds))
 
-    async def _stop_probes(self, pattern: str) -> None:
+    async def _stop_probes(self, *patterns: str) -> None:
         """Sockets that nobody needs stop by themselves, but for those whose file is gone."""
-        found = await self.bus.converse(states.loaded([pattern]))
-        left = [unit for unit, state in found.items() if state.active_state is not ActiveState.INACTIVE]
+        left = await self.bus.converse(states.active(patterns))
         await jobs.perform(self.bus, [systemd1.stop_unit(unit) for unit in left])
 
     async def _stop(self, units: Sequence[str]) -> None:

@@ -257,10 +257,10 @@ def _service_section(form: _Form) -> Lines:
         yield "NotifyAccess", "all"
     if app.watchdog and preload.tells_alive(app):
         yield "WatchdogSec", span(app.watchdog.interval)
-    if app.listen or app.restart_delay_max:
-        yield from sockets.brake(app, form.instance, machine.scope)
-    elif app.balance:
+    if app.listen or app.restart_delay_max or app.balance:
         yield from sockets.runtime_directory(app, form.instance)
+    if (app.listen or app.restart_delay_max) and form.instance == "%i":
+        yield from sockets.brake(app, machine.scope)
     if app.balance:
         yield from balancers.service_section(app.balance, f"{form.directory}/{form.balancer}")
     yield "ExecStart", _exec_start(form)

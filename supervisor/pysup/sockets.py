@@ -29,7 +29,7 @@ _COUNT = (
     "read -r n 2>/dev/null <failures || n=0; read -r began 2>/dev/null <started || began=0; "
     "read -r now _ </proc/uptime; lived=$((${now%%.*}-began)); "
     'if [ "$SERVICE_RESULT" != success ]; then [ "$lived" -lt 60 ] || n=0; '
-    'elif [ "$lived" -gt 1 ] || systemctl "$1" list-jobs "$2" | grep -Eq " (stop|restart) "; then n=-1; fi; '
+    'elif [ "$lived" -gt 1 ] || [ -n "$(systemctl "$1" show --value --property=Job "$2")" ]; then n=-1; fi; '
     "echo $((n+1)) >failures"
 )
 _BRAKE = (
@@ -41,9 +41,8 @@ _BRAKE = (
 PROBE = "pysup-probe"  # in LISTEN_FDNAMES; no name that a user can give has a '-'
 
 
-def brake(app: App, instance: str, scope: Scope) -> Lines:
-    """Growing waits between starts that are in vain one after the other."""
-    yield from runtime_directory(app, instance)
+def brake(app: App, scope: Scope) -> Lines:
+    """Growing waits between starts that are in vain one after the other, which need the runtime directory."""
     yield "ExecStartPre", command_line(("/bin/sh", "-c", _BRAKE, "brake", *pauses(app)))
     yield "ExecStopPost", f"{command_line(('/bin/sh', '-c', _COUNT, 'count', f'--{scope.value}'))} %n"
 

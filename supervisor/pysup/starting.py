@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from pysup import logs, names, states, status
@@ -14,12 +14,14 @@ from pysup.errors import StartFailed
 from pysup.explain import conclude
 from pysup.host import ports
 from pysup.names import InstanceName
+from pysup.states import UnitState
 from pysup.store import Store
 from pysup.unit import ActiveState, Instance, Scope
 
 SURVIVAL = 0.5
 _SHUT = (ActiveState.INACTIVE, ActiveState.FAILED)
 LOG_LINES = 10
+_MANY = 20
 
 _ENDED = "A server must stay in the foreground. What is meant to end is a job: pysup run -- COMMAND."
 
@@ -47,26 +49,48 @@ async def survive(bus: Bus, store: Store, scope: Scope, app: App, units: Iterabl
 
     Raises StartFailed for those that are not, with what they have written since the time *began*.
     """
-    begun = {name for name in map(names.parse_instance, units) if name}
-    if not begun:
-        return
-    instances = await _look(bus, store, scope, begun)
-    if app.ready.when is ReadyWhen.EXEC and not app.is_job:
-        since = max((one.since or 0 for one in instances), default=0)
+    begun = {name.unit: name for name in map(names.parse_instance, units) if name}
+    found = await _settled(bus, app, list(begun))
+    failed = {
+        begun[unit]
+        for unit, state in found.items()
+        if (not state.active_state.is_up and not (app.is_job and _is_over(state))) or state.restarts
+    }
+    if failed:
+        instances = await _look(bus, store, scope, failed)
+        raise await _failure(app, scope, instances, len(begun), began)
+
+
+async def survive_alone(bus: Bus, scope: Scope, app: App, units: Mapping[str, InstanceName], began: float) -> None:
+    """The same for units that are not among the app's instances; their lines are those of the names beside them."""
+    found = await _settled(bus, app, list(units))
+    failed = [unit for unit, state in found.items() if not state.active_state.is_up]
+    if failed:
+        found = await _states(bus, app, failed, detail=True)
+        instances = [_alone(units[unit], scope, state) for unit, state in found.items()]
+        raise await _failure(app, scope, instances, len(units), began)
+
+
+async def _settled(bus: Bus, app: App, units: Sequence[str]) -> dict[str, UnitState]:
+    """How units are, where systemd cannot tell whether they are ready when they have had half a second."""
+    found = await _states(bus, app, units)
+    if found and app.ready.when is ReadyWhen.EXEC and not app.is_job:
+        since = max(state.since or 0 for state in found.values())
         # Survival is a stretch of time; nothing else is waited for here.
         await asyncio.sleep(max(0.0, min(since + SURVIVAL - time.time(), SURVIVAL)))
-        instances = await _look(bus, store, scope, begun)
-    failed = [one for one in instances if (not one.is_up and not (app.is_job and _is_over(one))) or one.restarts]
-    if failed:
-        raise await _failure(app, scope, failed, len(begun), began)
+        found = await _states(bus, app, units)
+    return found
 
 
-async def survive_alone(bus: Bus, scope: Scope, app: App, unit: str, name: InstanceName, began: float) -> None:
-    """The same for one unit that is not among the app's instances; its lines are *name*'s."""
-    if app.ready.when is ReadyWhen.EXEC:
-        await asyncio.sleep(SURVIVAL)
-    state = (await bus.converse(states.loaded([unit], detail=True))).get(unit) or states.UnitState(unit=unit)
-    one = Instance(
+async def _states(bus: Bus, app: App, units: Sequence[str], *, detail: bool = False) -> dict[str, UnitState]:
+    # systemd compares each unit that it has with each pattern.
+    patterns = units if len(units) < _MANY else status.patterns([app.name])
+    found = await bus.converse(states.loaded(patterns, detail=detail)) if units else {}
+    return {unit: found.get(unit) or UnitState(unit=unit) for unit in units}
+
+
+def _alone(name: InstanceName, scope: Scope, state: UnitState) -> Instance:
+    return Instance(
         name=name,
         scope=scope,
         active_state=state.active_state,
@@ -74,11 +98,9 @@ async def survive_alone(bus: Bus, scope: Scope, app: App, unit: str, name: Insta
         result=state.result,
         last_exit=state.last_exit,
     )
-    if not one.is_up:
-        raise await _failure(app, scope, [one], 1, began)
 
 
-def _is_over(job: Instance) -> bool:
+def _is_over(job: UnitState) -> bool:
     """Whether a job is done, or at it."""
     return job.active_state in (ActiveState.INACTIVE, ActiveState.ACTIVATING) and job.result == "success"
 

@@ -25,7 +25,6 @@ from pysup.names import InstanceName
 from pysup.states import UnitState
 from pysup.unit import ActiveState, Exit
 
-_UP = (ActiveState.ACTIVE, ActiveState.RELOADING, ActiveState.REFRESHING)
 _ENDED = (ActiveState.INACTIVE, ActiveState.FAILED)
 _AFTER_THE_END = ("stop-post", "final-")  # SubStates of a service whose main process has ended
 
@@ -37,8 +36,8 @@ def happened(
     exited = now.last_exit is not None and now.last_exit != before.last_exit
     yield from _ends_and_restarts(name, before, now, at, brake)
     restarted = now.restarts > _counted_from(before, now)
-    came_up = now.active_state in _UP and (
-        before.active_state not in _UP or restarted or now.invocation_id != before.invocation_id
+    came_up = now.active_state.is_up and (
+        not before.active_state.is_up or restarted or now.invocation_id != before.invocation_id
     )
     if (
         now.active_state is ActiveState.ACTIVATING
@@ -104,7 +103,7 @@ def _was_asked(before: UnitState, now: UnitState) -> bool:
     """Whether somebody had asked it to end; at a watchdog's or another timeout systemd stops it by itself."""
     if before.active_state is ActiveState.DEACTIVATING:
         return before.result == "success"
-    return before.active_state in _UP and (before.job or now.job) != 0
+    return before.active_state.is_up and (before.job or now.job) != 0
 
 
 def _usual_result(end: Exit, now: UnitState) -> str:

@@ -37,6 +37,11 @@ class ActiveState(StrEnum):
     REFRESHING = "refreshing"
     UNKNOWN = "unknown"
 
+    @property
+    def is_up(self) -> bool:
+        """Whether a unit in this state is there to serve."""
+        return self in (ActiveState.ACTIVE, ActiveState.RELOADING, ActiveState.REFRESHING)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
@@ -103,7 +108,7 @@ class Instance:
     @property
     def is_up(self) -> bool:
         """Whether it is there to serve."""
-        return self.active_state in (ActiveState.ACTIVE, ActiveState.RELOADING, ActiveState.REFRESHING)
+        return self.active_state.is_up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,12 +21,11 @@ FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
 def main() -> None:
     """The console script."""
-    words = sys.argv[1:]
+    from pysup.cli import output
+
     gc.disable()  # until it is known that the command may last: collecting garbage is a tenth of a short one's time
-    code = execute(words)
-    if not gc.isenabled():
-        os._exit(code)  # nothing is left to be done, and taking the interpreter down is another tenth
-    sys.exit(code)
+    code = execute(sys.argv[1:])
+    output.leave(code)
 
 
 def execute(words: Sequence[str]) -> int:
@@ -60,9 +59,9 @@ def _dispatch(words: Sequence[str]) -> int:
     code = _quickly(meant) if "_PYSUP_COMPLETE" not in os.environ else None
     if code is not None:
         return code
-    gc.enable()
     from pysup.cli import frame  # typer: half of what a whole list takes
 
+    gc.enable()
     return frame.run(meant)
 
 

@@ -31,7 +31,7 @@ ROWS = (
     Row("start", "start:start", "Start a script, a program, a command line, or an app that is known.", LIFE),
     Row("stop", "life:stop", "Stop apps or instances; they stay known.", LIFE),
     Row("restart", "life:restart", "Stop and start; what does not run is started.", LIFE),
-    Row("reload", "reload:reload", "Replace instances one by one, without losing a connection.", LIFE),
+    Row("reload", "reload:reload", "Replace instances, some at a time, without losing a connection.", LIFE),
     Row("init", "init:init", "Write a pysup.toml for the project that is here.", LIFE),
     Row("diff", "apply:diff", "Show what differs between a file of apps and what is there.", LIFE),
     Row("apply", "apply:apply", "Make everything as a file of apps says.", LIFE),
@@ -103,7 +103,13 @@ QUICK: dict[tuple[str, ...], str] = {
 
 # The same for commands with some of their options: a function that gets the words behind the command's name, and
 # returns None when they are more than it understands.
-QUICK_WITH_OPTIONS: dict[str, str] = {"logs": "rawlogs:quick", "pm2": "pm2:quick"}
+QUICK_WITH_OPTIONS: dict[str, str] = {
+    "logs": "rawlogs:quick",
+    "pm2": "pm2:quick",
+    "stop": "quick:stop",
+    "restart": "quick:restart",
+    "reload": "quick:reload",
+}
 
 
 def expand(words: Sequence[str]) -> list[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, TextIO
+from typing import NamedTuple, NoReturn, TextIO
 
 from pysup.errors import PysupError, StartFailed
 
@@ -65,6 +66,13 @@ def give_up() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process as it is: all is done, and taking the interpreter down would take another tenth of the time."""
+    with contextlib.suppress(OSError):
+        flush()
+    os._exit(code)
 
 
 def is_coloured(stream: TextIO | None = None) -> bool:

@@ -17,8 +17,14 @@ def reload(
     env: Env = None,
     scope: Scopes = None,
     parallel: Annotated[
-        str, typer.Option("--parallel", metavar="N|N%", help="Replace N, or such a part of them, at a time.")
-    ] = "1",
+        str | None,
+        typer.Option(
+            "--parallel",
+            metavar="N|N%",
+            help="Replace N, or such a part of them, at a time. Usual with --listen: 2 of 3 or more, 25% from 8 on.",
+            show_default=False,
+        ),
+    ] = None,
     surge: Annotated[
         bool, typer.Option("--surge/--no-surge", help="Have a spare instance prove the new version first, as is usual.")
     ] = True,
@@ -31,13 +37,14 @@ def reload(
     """Replace running instances by new ones, of the code as it is now, without losing a connection.
 
     Where instances share their sockets (--listen) or have ports of their own (--port), a spare one with the new version
-    must come up first: if it does not, nothing else is touched and the exit code is 1. Then instances are replaced one
-    after the other, each once the one before it is ready. To change settings on the way: pysup start APP --rolling.
+    must come up first: if it does not, nothing else is touched and the exit code is 1. Then instances are replaced, as
+    many at a time as there are spare ones, each once those before it are ready. To change settings on the way:
+    pysup start APP --rolling.
 
     Examples:
       pysup reload web
-      pysup reload web --parallel 2          with two spare ones
-      pysup reload web --parallel 25%
+      pysup reload web --parallel 1          one spare: less memory, more time
+      pysup reload web --parallel 50%
       pysup start web --memory-max 1G --rolling
       pysup reload pysup.toml      its apps, with the settings that are in it now
     """
