@@ -4,10 +4,10 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup check fix test demo bench build clean
+.PHONY: help setup check fix test test-vm demo bench build clean
 
 help: ## Show these lines
-	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: ## Install what is missing: Debian packages, .venv, pysup (editable), tools
 	@scripts/setup
@@ -26,6 +26,10 @@ fix: setup ## Mend what ruff can mend
 test: ## Run all tests, in a box where they need a systemd: make test ARGS="-k scale -x"
 	@scripts/setup tests
 	scripts/as-root $(BIN)/pytest $(ARGS)
+
+test-vm: ## Run those that need systemd 257 and cgroup v2 in a virtual machine: make test-vm ARGS="-k oom"
+	@scripts/setup vm
+	scripts/as-root $(BIN)/pytest --vm $(ARGS)
 
 demo: setup ## The talk's demo in a box: an app once per core, killed, rebooted, and back
 	scripts/as-root $(BIN)/python scripts/demo.py

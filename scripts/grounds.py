@@ -29,9 +29,9 @@ def booted() -> Iterator[Box]:
         yield box
 
 
-def environment(**more: str) -> dict[str, str]:
+def environment(commands: Path = BIN, /, **more: str) -> dict[str, str]:
     """What a command in the box needs on top of its user's clean environment: our commands first, and CI's word."""
-    path = f"{BIN}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    path = f"{commands}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     kept = {name: os.environ[name] for name in ("CI", "HYPOTHESIS_PROFILE", "NO_COLOR") if name in os.environ}
     return {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1"} | kept | more
 

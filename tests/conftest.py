@@ -4,6 +4,9 @@
 - ``@pytest.mark.systemd``: runs as root inside a box that the whole session shares; systemd is PID 1 there.
 - ``@pytest.mark.systemd_user``: the same as an ordinary, lingering user, whose ``systemctl --user`` works.
 - A test that takes the fixture ``scope`` runs twice, once as each of those.
+- ``@pytest.mark.vm`` beside one of those: needs cgroup v2 or systemd 254. It runs with ``--vm`` only (``make test-vm``)
+  in a virtual machine. With neither of them it runs on this machine, and may take the fixture ``machine``.
+- ``@pytest.mark.contract`` beside one of those: holds on every systemd. It runs in a box, and with ``--vm`` in there.
 
 A test that leaves a ``pysup-*`` unit in a box fails, and is cleaned up after. On a machine with a systemd of its own
 ``pytest --here`` runs the user's tests against the user manager of whoever calls. In CI a skipped test fails.
@@ -26,6 +29,7 @@ import leftovers
 import outside
 from pysup.box import Box
 from pysup.unit import Scope
+from vm.machine import Machine
 
 IS_INSIDE = inside.FLAG in os.environ
 IS_CI = os.environ.get("CI") == "true"
@@ -36,26 +40,35 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "pysup"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --here."""
+    """Add --here and --vm."""
     parser.addoption("--here", action="store_true", help="no box: user-scope tests on this machine's user manager")
+    parser.addoption("--vm", action="store_true", help="only tests marked vm or contract, in the virtual machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers; outside a box, send their tests into one."""
     config.addinivalue_line("markers", "systemd: runs as root inside a box, where systemd is PID 1")
     config.addinivalue_line("markers", "systemd_user: runs inside a box as an ordinary user with a systemd manager")
+    config.addinivalue_line("markers", "vm: needs cgroup v2 or systemd 254; runs with --vm only, in a virtual machine")
+    config.addinivalue_line("markers", "contract: holds on every systemd; with --vm it runs in the virtual machine")
     if not IS_INSIDE and not config.getoption("--here"):
         config.pluginmanager.register(outside.Dispatcher(config), "dispatcher")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With --here, leave out what needs root's systemd or a box."""
-    if not config.getoption("--here"):
+    """Leave out what is for another ground than the one that was chosen."""
+    if IS_INSIDE:
         return
-    unfit = [item for item in items if item.get_closest_marker("systemd") or _needs_box(item)]
+    if config.getoption("--vm"):
+        is_fit = _is_for_vm
+    elif config.getoption("--here"):
+        is_fit = _is_for_here
+    else:
+        is_fit = _is_for_boxes
+    unfit = [item for item in items if not is_fit(item)]
     config.hook.pytest_deselected(items=unfit)
-    items[:] = [item for item in items if item not in unfit]
+    items[:] = [item for item in items if item not in set(unfit)]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -82,7 +95,14 @@ def box(request: pytest.FixtureRequest) -> Iterator[Box]:
     dispatcher = request.config.pluginmanager.get_plugin("dispatcher")
     assert dispatcher, "the fixture box is for tests that run outside of one"
     yield dispatcher.box
-    _expect_no_leftovers(*leftovers.managers(dispatcher.box))
+    _expect_no_leftovers(*(leftovers.manager(dispatcher.box, account) for account in outside.ACCOUNTS.values()))
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    """A virtual machine of the module's own, for tests that run on this one, with --vm."""
+    with Machine.booted() as up:
+        yield up
 
 
 @pytest.fixture(
@@ -122,6 +142,19 @@ def _no_leftovers(request: pytest.FixtureRequest) -> Iterator[None]:
         _expect_no_leftovers(leftovers.system())
     elif request.node.get_closest_marker("systemd_user"):
         _expect_no_leftovers(leftovers.user(os.getuid(), Path.home()))
+
+
+def _is_for_vm(item: pytest.Item) -> bool:
+    needs_systemd = any(item.get_closest_marker(name) for name in outside.ACCOUNTS)
+    return bool(item.get_closest_marker("vm") or (item.get_closest_marker("contract") and needs_systemd))
+
+
+def _is_for_boxes(item: pytest.Item) -> bool:
+    return not item.get_closest_marker("vm")
+
+
+def _is_for_here(item: pytest.Item) -> bool:
+    return _is_for_boxes(item) and not item.get_closest_marker("systemd") and not _needs_box(item)
 
 
 def _needs_box(item: pytest.Item) -> bool:

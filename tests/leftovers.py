@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import grounds
 from pysup.box import Box
+from vm.machine import Machine
 
 Run = Callable[[Sequence[str]], str]
 
@@ -62,17 +62,13 @@ def system(run: Run = here) -> Manager:
     return Manager(run=run, switch="--system", folders=_SYSTEM)
 
 
-def managers(box: Box) -> tuple[Manager, Manager]:
-    """Those of a box, seen from the machine: root's, and that of the ordinary user of tests."""
+def manager(place: Box | Machine, account: str | None) -> Manager:
+    """That of root, or of an ordinary user, in a box or the virtual machine, seen from outside."""
 
-    def run(command: Sequence[str], as_user: str | None = None) -> str:
-        return str(box.run(command, user=as_user, check=False).stdout)
+    def run(command: Sequence[str]) -> str:
+        return str(place.run(command, user=account, check=False).stdout)
 
-    def run_as_user(command: Sequence[str]) -> str:
-        return run(command, grounds.USER)
-
-    uid = int(run(["id", "-u", grounds.USER]))
-    return system(run), user(uid, Path("/home", grounds.USER), run_as_user)
+    return user(int(run(["id", "-u"])), Path("/home", account), run) if account else system(run)
 
 
 def user(uid: int, home: Path, run: Run = here) -> Manager:

@@ -1,58 +1,56 @@
-"""The pytest on the machine: it hands the tests that need a systemd to a pytest in a box, and reports for them.
+"""The pytest on this machine: it hands the tests that need a systemd to a pytest where one is, and reports for them.
 
-So there is one session with one summary, and choosing tests (-k, -x, node ids) works wherever they run. The machine's
+So there is one session with one summary, and choosing tests (-k, -x, node ids) works wherever they run. This machine's
 tests, two halves of root's and two of the ordinary user's run side by side, in a box each: most of the time they wait.
+With --vm root's and the user's run side by side in the virtual machine.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cached_property
-from pathlib import Path
-from queue import SimpleQueue
-from threading import Thread
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
 import grounds
-import inside
-import leftovers
+from places import Ground, InBox, InMachine, Inner
 from pysup.box import Box
+from vm.machine import Machine
 
 ACCOUNTS = {"systemd": None, "systemd_user": grounds.USER}
-"""Whose tests a marker's are, inside the box."""
-
-# A test that hangs is killed with its pytest, which tells where it hung.
-_OPTIONS = ("-p", "no:cacheprovider", "-o", "faulthandler_timeout=180", "-o", "faulthandler_exit_on_timeout=true")
+"""Whose tests a marker's are, where there is a systemd."""
 
 
 class Dispatcher:
     """Boots boxes when they are first needed, and sends the tests there that belong there."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self._config = config
+        self.config = config
+        self.open = ExitStack()
         self._batches: list[Batch] = []
-        self._open = ExitStack()
 
     @cached_property
     def box(self) -> Box:
-        """The box of the tests that run on the machine."""
-        return self._open.enter_context(grounds.booted())
+        """The box of the tests that run on this machine."""
+        return self.open.enter_context(grounds.booted())
+
+    def ground(self) -> Ground:
+        """Where a batch runs: a box of its own, or the virtual machine."""
+        return self._machine if self.config.getoption("--vm") else InBox(self.open.enter_context(grounds.booted()))
+
+    @cached_property
+    def _machine(self) -> InMachine:
+        return InMachine(self.open.enter_context(Machine.booted()))
 
     @pytest.hookimpl(trylast=True)  # after -k and -m have chosen
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Put the tests of each batch together, after those that run on the machine."""
         found = {name: [item for item in items if item.get_closest_marker(name)] for name in ACCOUNTS}
-        self._batches = [
-            Batch(self._config, self._open, ACCOUNTS[name], half)
-            for name, batch in found.items()
-            for half in _halves(batch)
-        ]
+        parts = _whole if self.config.getoption("--vm") else _halves
+        self._batches = [Batch(self, ACCOUNTS[name], part) for name, batch in found.items() for part in parts(batch)]
         elsewhere = [item for batch in self._batches for item in batch.items]
         there = set(elsewhere)
         items[:] = [item for item in items if item not in there] + elsewhere
@@ -69,17 +67,17 @@ class Dispatcher:
         return None
 
     def pytest_unconfigure(self) -> None:
-        """Take the boxes down, and with them what may still run there."""
-        self._open.close()
+        """Take the boxes and the machine down, and with them what may still run there."""
+        self.open.close()
 
 
 class Batch:
-    """Tests of one account, in a box of their own."""
+    """Tests of one account, on a ground of their own."""
 
-    def __init__(self, config: pytest.Config, stack: ExitStack, user: str | None, items: Sequence[pytest.Item]) -> None:
+    def __init__(self, dispatcher: Dispatcher, user: str | None, items: Sequence[pytest.Item]) -> None:
         self.items = items
-        self._config = config
-        self._open = stack
+        self._dispatcher = dispatcher
+        self._config = dispatcher.config
         self._user = user
         self._waiting = {item.nodeid: item for item in items}
         self._inner: Inner | None = None
@@ -87,7 +85,7 @@ class Batch:
     def begin(self) -> None:
         """Let the tests run, unless they do."""
         if self._inner is None:
-            self._box = self._open.enter_context(grounds.booted())
+            self._ground = self._dispatcher.ground()
             self._inner = self._pytest()
 
     def report(self) -> None:
@@ -99,8 +97,7 @@ class Batch:
             for item in [self._waiting.pop(nodeid) for nodeid in died_of]:
                 self._config.hook.pytest_runtest_logreport(report=_missing(item, why))
             if self._waiting:
-                for manager in leftovers.managers(self._box):
-                    manager.clean()
+                self._ground.clean(self._user)
                 self._inner = self._pytest()
 
     def _report_until_end(self, inner: Inner) -> tuple[list[str], str]:
@@ -109,13 +106,13 @@ class Batch:
         while line := inner.lines.get():
             running = self._replay(json.loads(line))
         code, words = inner.end()
-        why = f"the pytest in the box ended ({code}) during this test; it said:\n{words}"
+        why = f"the pytest in there ended ({code}) during this test; it said:\n{words}"
         return [running] if running in self._waiting else list(self._waiting), why
 
     def _pytest(self) -> Inner:
         choice = self._config.option
         chosen = [f"--maxfail={choice.maxfail or 0}", f"--tb={choice.tbstyle}", *["--showlocals"] * choice.showlocals]
-        return self._open.enter_context(Inner(self._box, self._user, [*chosen, *self._waiting]))
+        return self._dispatcher.open.enter_context(self._ground.pytest(self._user, [*chosen, *self._waiting]))
 
     def _replay(self, said: dict[str, dict[str, Any]]) -> str:
         """Hand what was said on to pytest's own hooks, as if the test had run here; returns which test it was."""
@@ -134,47 +131,9 @@ class Batch:
         return str(which["nodeid"])
 
 
-class Inner:
-    """A pytest in a box. Nobody need listen to it: what it says is kept. Killed at the end of its context."""
-
-    def __init__(self, box: Box, user: str | None, words: Sequence[str]) -> None:
-        self.lines: SimpleQueue[str] = SimpleQueue()  # an empty one is the end
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the context
-        self._process = box.popen(
-            grounds.python("-m", "pytest", "-p", "inside", *_OPTIONS, *words),
-            user=user,
-            cwd=grounds.ROOT,
-            env=grounds.environment(
-                PYTHONPATH=str(Path(__file__).parent),
-                HYPOTHESIS_STORAGE_DIRECTORY=f"/tmp/hypothesis-{user or 'root'}",
-                **{inside.FLAG: "yes"},
-            ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-        )
-        self._listener = Thread(target=self._listen, daemon=True)
-        self._listener.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with self._errors, self._process:
-            self._process.kill()
-            self._listener.join()
-
-    def end(self) -> tuple[int, str]:
-        """Its exit code, and what it wrote to stderr, when it has ended."""
-        code = self._process.wait()
-        self._errors.seek(0)
-        return code, self._errors.read()
-
-    def _listen(self) -> None:
-        for line in self._process.stdout or ():
-            self.lines.put(line)
-        self.lines.put("")
+def _whole(items: Sequence[pytest.Item]) -> list[list[pytest.Item]]:
+    """All in one: there is one machine, and an account has one manager in it."""
+    return [list(items)] if items else []
 
 
 def _halves(items: Sequence[pytest.Item]) -> list[list[pytest.Item]]:

@@ -20,6 +20,8 @@ from pysup.names import InstanceName
 from pysup.testing import FakeSystemd, fake_manager
 from pysup.unit import ActiveState, AppStatus, Scope
 
+pytestmark = pytest.mark.contract
+
 FAILING = ("/bin/false",)
 
 
