@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pysup.app import PER_CORE, App, KillMode, Limits, Log, Placement, Restart
 from pysup.health import Ready, ReadyWhen, Watchdog, WatchdogWhen
+from pysup.limits import NumaPolicy
 from pysup.render import Machine
 from pysup.triggers import Schedule, Watched
 from pysup.unit import Scope
@@ -55,6 +56,16 @@ watched = st.builds(
     Watched, paths=st.lists(paths, max_size=2).map(tuple), ignore=st.lists(paths, max_size=2).map(tuple), delay=seconds
 )
 
+rates = st.lists(st.sampled_from(["/dev/vda 1048576", "/srv 5"]), unique=True).map(lambda some: tuple(sorted(some)))
+held: dict[str, Any] = {
+    "memory_max": st.one_of(st.none(), st.integers(1, 2**40)),
+    "memory_swap_max": st.one_of(st.none(), st.integers(0, 2**40)),
+    "cpu_quota": st.one_of(st.none(), st.floats(0.01, 64)),
+    "io_weight": st.one_of(st.none(), st.integers(1, 10000)),
+    "io_read_max": rates,
+    "cpus": st.lists(st.integers(0, 99), max_size=5).map(tuple),
+}
+
 _any = st.builds(
     App,
     name=names,
@@ -85,10 +96,11 @@ _any = st.builds(
     kill_mode=st.sampled_from(KillMode),
     limits=st.builds(
         Limits,
-        memory_max=st.one_of(st.none(), st.integers(1, 2**40)),
-        cpu_quota=st.one_of(st.none(), st.floats(0.01, 64)),
-        io_weight=st.one_of(st.none(), st.integers(1, 10000)),
+        **held,
+        nofile=st.one_of(st.none(), st.integers(1, 2**20)),
+        numa_policy=st.sampled_from([None, NumaPolicy.LOCAL]),
     ),
+    total=st.builds(Limits, **held),
     watch=st.one_of(st.none(), watched),
     stdin=st.booleans(),
     nice=st.one_of(st.none(), st.integers(-20, 19)),

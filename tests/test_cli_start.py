@@ -20,6 +20,7 @@ from pysup.cli.request import Request, takes_request
 from pysup.errors import SpecError
 from pysup.health import Ready, ReadyWhen, Watchdog, WatchdogWhen
 from pysup.host import cpus
+from pysup.limits import NumaPolicy
 from pysup.selector import Known
 from pysup.unit import Scope
 
@@ -85,7 +86,9 @@ def test_every_option_reaches_its_field(script: str) -> None:
         "--name api --namespace prod --description hello --uid nobody --gid nogroup --port 3000 -i 2"
         " --env-file values.env --restart on-failure --restart-delay 2s --restart-limit 3 --restart-window 5min"
         " --stop-exit-codes 0,3 --stop-signal int --stop-timeout 500ms --kill-mode mixed --memory-max 1.5G"
-        " --memory-high 512M --cpu-quota 150% --cpu-weight 50 --io-weight 60 --tasks-max 70 --nofile 80 --nice -5"
+        " --memory-high 512M --memory-swap-max 0 --io-read-max /srv:5M --io-read-max /dev/vda:1k --io-write-max /srv:5"
+        " --cpus 0-2 --cpu-affinity 1,0 --numa-policy bind --numa-nodes 0 --total memory=4G --total weight=50"
+        " --cpu-quota 150% --cpu-weight 50 --io-weight 60 --tasks-max 70 --nofile 80 --nice -5"
         " --ready tcp --ready-timeout 9s --watchdog 'http://127.0.0.1:{port}/up 200,204' --watchdog-interval 3s"
         " --watchdog-timeout 500ms --watchdog-failures 5 --wants a,b --requires redis-server.service --after c"
         " --log-output out.log --log-error null --log-rate-limit 7"
@@ -121,12 +124,20 @@ def test_every_option_reaches_its_field(script: str) -> None:
         limits=Limits(
             memory_max=3 * 2**29,
             memory_high=2**29,
+            memory_swap_max=0,
             cpu_quota=1.5,
             cpu_weight=50,
             io_weight=60,
+            io_read_max=("/dev/vda 1000", "/srv 5000000"),
+            io_write_max=("/srv 5",),
             tasks_max=70,
             nofile=80,
+            cpus=(0, 1, 2),
+            cpu_affinity=(0, 1),
+            numa_policy=NumaPolicy.BIND,
+            numa_nodes=(0,),
         ),
+        total=Limits(memory_max=2**32, cpu_weight=50, io_weight=50),
         nice=-5,
         ready=Ready(when=ReadyWhen.TCP, timeout=9),
         watchdog=Watchdog(

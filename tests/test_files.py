@@ -22,6 +22,7 @@ from pysup.files.build import STANDARD_PATH
 from pysup.files.problems import Malformed
 from pysup.files.source import Source
 from pysup.host import cpus
+from pysup.limits import NumaPolicy
 from pysup.listen import Listen
 from pysup.triggers import Watched
 from pysup.unit import Scope
@@ -99,7 +100,9 @@ stop_signal = "int"
 stop_timeout = 1.5
 kill_mode = "mixed"
 limits = { memory-max = "1.5G", memory_high = 1048576, cpu_quota = "150%", cpu_weight = 50, io_weight = 60, \
-tasks_max = 70, nofile = 80 }
+tasks_max = 70, nofile = 80, memory-swap-max = 0, cpus = "0-2", numa_policy = "bind", \
+numa_nodes = 0, io_read_max = "/srv:5M", io_write_max = ["/srv 5"] }
+total = { memory_max = "4G", cpus = 1 }
 nice = -5
 ready = { when = "notify", timeout = "9s" }
 log = { output = "out.log", error = "null", rate_limit = 7 }
@@ -112,6 +115,7 @@ service = { LimitCORE = 0, Environment = ["A=1", "B=2"] }
 command = "sleep 1"
 port = 3000
 spread = false
+limits.cpu_affinity = [1, 0]
 instance_var = "N"
 increment = { WORKER = 10 }
 autostart = false
@@ -161,8 +165,21 @@ stdin = true
         stop_timeout=1.5,
         kill_mode=found.kill_mode,
         limits=Limits(
-            memory_max=3 * 2**29, memory_high=2**20, cpu_quota=1.5, cpu_weight=50, io_weight=60, tasks_max=70, nofile=80
+            memory_max=3 * 2**29,
+            memory_high=2**20,
+            memory_swap_max=0,
+            cpu_quota=1.5,
+            cpu_weight=50,
+            io_weight=60,
+            io_read_max=("/srv 5000000",),
+            io_write_max=("/srv 5",),
+            tasks_max=70,
+            nofile=80,
+            cpus=(0, 1, 2),
+            numa_policy=NumaPolicy.BIND,
+            numa_nodes=(0,),
         ),
+        total=Limits(memory_max=2**32, cpus=(1,)),
         nice=-5,
         ready=Ready(when=ReadyWhen.NOTIFY, timeout=9),
         log=Log(output=f"{here}/out.log", error="null", rate_limit=7),

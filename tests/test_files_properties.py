@@ -46,6 +46,15 @@ lines = plain(written.lines)
 paths = plain(written.paths.filter(lambda path: "~" not in path))
 several = st.lists(written.names, max_size=2)
 
+LIMITS: dict[str, st.SearchStrategy[Any]] = {
+    "memory_max": sizes,
+    "memory_swap_max": st.sampled_from([0, "1G"]),
+    "cpu_quota": st.sampled_from(["150%", 1.5]),
+    "cpu_weight": st.sampled_from([50, "60"]),
+    "io_write_max": st.sampled_from(["/srv:50M", ["/dev/vda 1000", "/srv 5k"]]),
+    "cpus": st.sampled_from(["0-3,8", [1, 5], 2]),
+}
+
 KEYS: Mapping[str, st.SearchStrategy[Any]] = {
     "interpreter": st.sampled_from(["none", ["/bin/sh", "-e"]]),
     "namespace": written.names,
@@ -77,7 +86,8 @@ KEYS: Mapping[str, st.SearchStrategy[Any]] = {
     "watch": st.sampled_from([{}, {"paths": "src", "ignore": ["*.tmp"], "delay": 0.5}]),
     "memory_restart": sizes,
     "stdin": st.booleans(),
-    "limits": st.fixed_dictionaries({}, optional={"memory_max": sizes, "cpu_quota": st.sampled_from(["150%", 1.5])}),
+    "limits": st.fixed_dictionaries({}, optional={**LIMITS, "numa_policy": st.just("local"), "nofile": st.integers(1)}),
+    "total": st.fixed_dictionaries({}, optional=LIMITS),
     "nice": st.integers(-20, 19),
     "ready": st.sampled_from(["notify", "exec", 2, "tcp:80", {"when": "2s", "timeout": "9s"}, {"timeout": 5}]),
     "log": st.fixed_dictionaries({}, optional={"output": paths, "rate_limit": st.integers(0, 9)}),

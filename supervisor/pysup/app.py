@@ -14,6 +14,8 @@ from pysup.check import vector
 from pysup.errors import SpecError
 from pysup.health import Ready as Ready  # also from here, as all that an App is made of
 from pysup.health import ReadyWhen as ReadyWhen
+from pysup.limits import Limits as Limits
+from pysup.limits.table import BY_FIELD
 from pysup.listen import Listen, check_distinct, check_on_demand
 from pysup.secret.reference import check_secret, check_variable
 from pysup.triggers import Schedule, Watched
@@ -68,32 +70,6 @@ class Placement(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What one instance may use; None is no limit of ours.
-
-    Memory in bytes; ``cpu_quota`` in CPUs (1.5 is one and a half); weights 1 to 10000, 100 is the normal share.
-    """
-
-    memory_max: int | None = None
-    memory_high: int | None = None
-    cpu_quota: float | None = None
-    cpu_weight: int | None = None
-    io_weight: int | None = None
-    tasks_max: int | None = None
-    nofile: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("memory_max", "memory_high", "tasks_max", "nofile", "cpu_quota"):
-            value = getattr(self, name)
-            if value is not None:
-                check.positive(value, f"limits.{name}")
-        for name in ("cpu_weight", "io_weight"):
-            value = getattr(self, name)
-            if value is not None:
-                check.between(value, 1, 10000, f"limits.{name}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """Where output goes.
 
@@ -124,6 +100,7 @@ class App:
     leaves that many CPUs free (the first ones), or just those CPU numbers; ``physical`` counts cores, not threads.
     ``instance_var`` is the variable that holds an instance's number; those of ``increment`` hold theirs plus it, as
     PORT does with ``port``. Unless ``autostart``, neither a boot nor a file of apps starts it, only who names it.
+    ``limits`` are of each instance, ``total`` of all of them together.
     ``restart_delay`` grows by half each time up to ``restart_delay_max``, while starts fail; 0: it does not.
     ``restart_limit`` starts within ``restart_window`` seconds, then systemd gives up; 0 never gives up.
     ``watchdog`` ends, and so restarts, an instance that does not show that it lives; None leaves it alone.
@@ -186,7 +163,8 @@ class App:
     memory_restart: int | None = None
     stdin: bool = False
 
-    limits: Limits = Limits()
+    limits: Limits = Limits()  # noqa: RUF009 (frozen)
+    total: Limits = Limits()  # noqa: RUF009 (the same)
     nice: int | None = None
     ready: Ready = Ready()  # noqa: RUF009 (frozen)
     watchdog: health.Watchdog | None = None
@@ -209,6 +187,7 @@ class App:
         _ = self._doors
         self._check_schedule()
         self._check_memory()
+        self._check_limits()
         if self.balance:
             self.balance.check_app(self.name, self.instances, self.listen, spread=self.spread)
         self._check_stdin()
@@ -396,6 +375,19 @@ class App:
             raise SpecError(
                 f"app {self.name!r}: memory_max is not above memory_restart, and would kill it first",
                 hint="Raise memory_max; left out, it is twice memory_restart.",
+            )
+
+    def _check_limits(self) -> None:
+        alone = [name for name in self.total.given if not BY_FIELD[name].is_of_groups]
+        if alone:
+            raise SpecError(
+                f"app {self.name!r}: total.{alone[0]} is a limit of single processes",
+                hint=f"Give it to each instance: limits.{alone[0]}.",
+            )
+        if self.limits.cpu_affinity and self.is_per_core:
+            raise SpecError(
+                f"app {self.name!r}: limits.cpu_affinity does not go with instances that are pinned to CPUs each",
+                hint="Leave one out; limits.cpus and reserve say which CPUs there are.",
             )
 
     @property

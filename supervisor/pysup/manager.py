@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pysup.entrust import Entrusting, Secret
     from pysup.hooks import Hooks
     from pysup.host.doctor import Check
+    from pysup.limiting.view import LimitsView
     from pysup.revisions import Revision
     from pysup.transient import RunOptions, RunResult
     from pysup.why import Why
@@ -53,6 +54,7 @@ EventList = list[Event]
 WhyList = list["Why"]
 RevisionList = list["Revision"]
 SecretList = list["Secret"]
+LimitsList = list["LimitsView"]
 _Chosen = list[Chosen]
 
 Connect = Callable[[], contextlib.AbstractAsyncContextManager[Bus]]
@@ -344,6 +346,51 @@ class Manager:
         found = [one.name for app in await self.list(selectors) for one in app.instances]
         await bus.calls([systemd1.reset_failed_unit(name.unit) for name in found])
         return found
+
+    async def limits(self, selectors: Selectors = selector.ALL) -> LimitsList:
+        """What apps and instances may use, what they do use, and how near they came: limit, use, peak, pressure."""
+        from pysup.limiting import view  # few ask, as for describe
+
+        return await (await self._reached()).converse(view.apps(self._store, self.scope, selectors))
+
+    async def limit(
+        self, selectors: Selectors, assignments: Sequence[str], *, total: bool = False, force: bool = False
+    ) -> LimitsList:
+        """Have other limits (``memory=2G``, ``cpu=150%``, ``tasks=unlimited``) from now on; nothing restarts.
+
+        They are of each instance or, with *total*, of all together; ``weight`` is always the app's. Raises SpecError,
+        and Conflict if the kernel would kill what runs for it at once, unless *force*.
+        """
+        from pysup.limiting import foresee, view, words
+
+        wish = words.wish(assignments, total=total)
+        chosen = self._choose_whole(selectors, "limit")
+        before = [self._store.get(one.app).require() for one in chosen]
+        operator = await self._operator()
+        held = await operator.bus.converse(foresee.apps([(app, wish.of_app(app)) for app in before]))
+        told = await asyncio.to_thread(foresee.check, held, force=force)
+        self._record_asked("limit", chosen)
+        with contextlib.ExitStack() as busy:
+            for one in chosen:
+                busy.enter_context(self._store.claim(one.app, "reload"))
+            notes = await operator.limit([one.app for one in chosen], wish)
+        found = await operator.bus.converse(view.apps(self._store, self.scope, selectors))
+        return [replace(one, notes=(*told, *notes[one.name], *one.notes)) for one in found]
+
+    async def namespace_limits(self, name: str) -> LimitsView:
+        """The same of a namespace: what all of its apps may use together. Raises NotFound if no app is in it."""
+        from pysup.limiting import view
+
+        return await (await self._reached()).converse(view.namespace(self._store, self.scope, name))
+
+    async def limit_namespace(self, name: str, assignments: Sequence[str], *, force: bool = False) -> LimitsView:
+        """Have other limits for all apps of a namespace together. Raises like ``limit``."""
+        from pysup.limiting import change, view
+
+        operator = await self._operator()
+        told = await change.namespace(operator.bus, self._store, name, assignments, force=force)
+        found = await operator.bus.converse(view.namespace(self._store, self.scope, name))
+        return replace(found, notes=(*told, *found.notes))
 
     async def describe(self, selectors: Selectors = selector.ALL, *, lines: int = 10) -> DescriptionList:
         """All about apps and instances, with the last *lines* that each wrote."""

@@ -10,6 +10,9 @@ ROOT_SLICE = "pysup.slice"
 SPARE, TRIAL = "next", "trial"  # where others have a number: the spare instance, and the one that is only tried
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
+NAMESPACE_FILE = "pysup.conf"
+"""The drop-in of a namespace's slice that holds its limits."""
+
 _INSTANCE = re.compile(rf"{PREFIX}({NAME.pattern})@(\d+)\.service")
 _BALANCER = re.compile(rf"{PREFIX}({NAME.pattern})\.conf")
 _TEMPLATE = re.compile(rf"{PREFIX}({NAME.pattern})@\.service")

@@ -17,6 +17,8 @@ from pysup.bus.connection import Bus
 from pysup.converge import Decision, Workshop, before, companions_up, decide, listening
 from pysup.errors import BusError, JobFailed
 from pysup.front import Front
+from pysup.limiting import change, namespaces
+from pysup.limiting.words import Wish
 from pysup.reload import ReloadOptions, Roll
 from pysup.selector import Chosen
 from pysup.store import Store, Stored
@@ -155,6 +157,17 @@ class Operator:
         found = [one for app in names for one in before(self.store, app) if one.name not in names]
         return [Chosen(one.name, one.numbers, whole=True) for one in found]
 
+    async def limit(self, apps: Sequence[str], wish: Wish) -> dict[str, tuple[str, ...]]:
+        """Hold apps to other limits, whether they run or not; nothing restarts. What has to wait, by app."""
+        notes = {}
+        try:
+            for name in apps:
+                async with self._locked(name):
+                    notes[name] = await change.app(self.bus, self.store, self.workshop, name, wish)
+        finally:
+            await self.bus.call(systemd1.reload())
+        return notes
+
     async def move(self, apps: Sequence[str], *, saved: bool) -> list[str]:
         """Keep apps for good, or until the next boot; the names of those that moved."""
         moved = []
@@ -166,6 +179,8 @@ class Operator:
                 rendered = self.workshop.render(stored.require(), saved=saved)
                 await asyncio.to_thread(self.store.write, name, rendered.files, saved=saved)
                 moved.append(name)
+        for namespace in {one.namespace for name in moved if (one := self.store.get(name).app)} - {""}:
+            await asyncio.to_thread(namespaces.settle, self.store, namespace)
         if moved:
             await self.bus.call(systemd1.reload())
         return moved
@@ -231,6 +246,7 @@ class Operator:
         namespace = stored.app.namespace if stored.app else ""
         empty = [names.slice_unit(stored.name, namespace)]
         if namespace and namespace not in others:
+            await asyncio.to_thread(namespaces.settle, self.store, namespace)
             empty.append(names.slice_unit(namespace))
         if not others:
             empty.append(names.ROOT_SLICE)

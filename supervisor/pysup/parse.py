@@ -11,6 +11,7 @@ from pysup.health import Ready, ReadyWhen, Watchdog, WatchdogWhen
 from pysup.triggers import Schedule
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_RATE = re.compile(r"(/.*?)[: ]\s*(\d{1,15}(?:\.\d+)?)\s*([KMGT]?)B?(?:/s)?", re.IGNORECASE)
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)?")
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, None: 1}
@@ -39,6 +40,35 @@ def cpus(text: str, field_name: str) -> float:
     except ValueError:
         raise SpecError(f"{field_name} is {text!r}, not a share", hint="Write it like 150% or 1.5.") from None
     return value
+
+
+def numbers(text: str, field_name: str) -> tuple[int, ...]:
+    """Numbers from the kernel's way to list them: ``0-3,8``."""
+    found: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        ends = (first, last if dash else first)
+        if not all(end.isascii() and end.isdecimal() and len(end) < 5 for end in ends) or int(ends[0]) > int(ends[1]):
+            raise SpecError(f"{field_name} is {text[:40]!r}, not a list of numbers", hint="Write it like 0-3,8.")
+        found.update(range(int(ends[0]), int(ends[1]) + 1))
+    return tuple(sorted(found))
+
+
+def rates(text: str, field_name: str) -> tuple[str, ...]:
+    """Bytes a second by device, or by a path on it, from ``/dev/vda:50M,/srv:1G``; units are powers of 1000, as
+    systemd's are for these.
+    """
+    return tuple(_rate(part.strip(), field_name) for part in text.split(","))
+
+
+def _rate(text: str, field_name: str) -> str:
+    found = _RATE.fullmatch(text)
+    if not found:
+        raise SpecError(
+            f"{field_name} is {text[:60]!r}, not a device and bytes a second",
+            hint="Write it like /dev/vda:50M, or with a directory on the device: /srv:50M.",
+        )
+    return f"{found[1]} {int(float(found[2]) * 1000 ** ' KMGT'.index(found[3].upper() or ' '))}"
 
 
 def ready(text: str, *, timeout: float = 90.0) -> Ready:

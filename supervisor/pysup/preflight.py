@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from pysup import companions, names, states
@@ -13,6 +14,9 @@ from pysup.bus.call import Conversation
 from pysup.bus.call import check as check_reply
 from pysup.errors import EnvironmentProblem, NotFound, SpecError
 from pysup.host import calendar, cgroups, creds, features, ports, users
+from pysup.host.features import Feature
+from pysup.limits import Limits
+from pysup.limits.table import directives
 from pysup.listen import Listen
 from pysup.render import dependency_unit, limits
 from pysup.secret import reference
@@ -131,7 +135,7 @@ def ask(app: App, scope: Scope) -> Conversation[tuple[str, ...]]:
     yield from _credentials(app, scope)
     yield from _check_ports(app, scope)
     missing = yield from _dependencies(app)
-    vain = yield from _features(app, scope)
+    vain = yield from without_effect(app, scope)
     return missing + vain
 
 
@@ -194,12 +198,26 @@ def _remedy(unit: str, state: str) -> str:
     return f"Install what brings {unit}, or take it out of requires; systemctl list-unit-files shows what there is."
 
 
-def _features(app: App, scope: Scope) -> Conversation[tuple[str, ...]]:
-    """A note for each directive that has no effect with this systemd or on this machine."""
-    wanted = {directive for directive, _ in limits(companions.limits(app), app.nice)} | {*app.unit, *app.service}
-    if not wanted & {feature.directive for feature in features.FEATURES}:
-        return ()
+def without_effect(app: App, scope: Scope) -> Conversation[tuple[str, ...]]:
+    """A note for each directive of the app's that has no effect with this systemd or on this machine."""
+    return tuple(map(str, (yield from in_vain(app, scope))))
+
+
+def in_vain(app: App, scope: Scope) -> Conversation[list[Feature]]:
+    """What the app asks for and this systemd, or this machine, does not have."""
+    held = [*limits(companions.limits(app), app.nice), *directives(app.total)]
+    return (yield from _lacking({*(directive for directive, _ in held), *app.unit, *app.service}, scope))
+
+
+def limits_in_vain(limits: Limits, scope: Scope) -> Conversation[list[Feature]]:
+    """The same for limits of a slice."""
+    return (yield from _lacking({directive for directive, _ in directives(limits)}, scope))
+
+
+def _lacking(wanted: Collection[str], scope: Scope) -> Conversation[list[Feature]]:
+    if not any(feature.directive in wanted for feature in features.FEATURES):
+        return []
     there = yield from version()
     controllers = cgroups.here().delegated(os.getuid()) if scope is Scope.USER else None
     missing = features.lacking(there, cgroups.hierarchy(), controllers=controllers)
-    return tuple(f"{one.directive} does nothing here: {one.without}" for one in missing if one.directive in wanted)
+    return [one for one in missing if one.directive in wanted]

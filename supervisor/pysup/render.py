@@ -9,6 +9,7 @@ from pysup import balancers, check, companions, idle, names, preload, probe, ser
 from pysup.app import PER_CORE, App, Limits
 from pysup.errors import SpecError
 from pysup.health import ReadyWhen
+from pysup.limits import table
 from pysup.secret import reference, variables
 from pysup.unit import BOOT_TARGET as BOOT_TARGET  # also from here: it is a directive's value
 from pysup.unit import Scope
@@ -343,24 +344,13 @@ def _output(app: App, instance: str) -> Lines:
 
 def limits(limits: Limits, nice: int | None) -> Lines:
     """The directives that hold a service to these limits."""
-    rows = (
-        ("MemoryMax", limits.memory_max),
-        ("MemoryHigh", limits.memory_high),
-        ("CPUWeight", limits.cpu_weight),
-        ("IOWeight", limits.io_weight),
-        ("TasksMax", limits.tasks_max),
-        ("LimitNOFILE", limits.nofile),
-        ("Nice", nice),
-    )
-    for directive, value in rows:
-        if value is not None:
-            yield directive, str(value)
-    if limits.cpu_quota is not None:
-        yield "CPUQuota", f"{limits.cpu_quota * 100:.2f}".rstrip("0").rstrip(".") + "%"
+    yield from table.directives(limits)
+    if nice is not None:
+        yield "Nice", str(nice)
 
 
-def _extra(table: Mapping[str, tuple[str, ...]]) -> Lines:
-    for directive, values in table.items():
+def _extra(extras: Mapping[str, tuple[str, ...]]) -> Lines:
+    for directive, values in extras.items():
         for value in values:
             yield directive, value
 
@@ -395,7 +385,9 @@ def _target(app: App, scope: Scope, units: Iterable[str], numbers: Iterable[int]
 
 
 def _slice(app: App) -> str:
-    return section("Unit", [("Description", f"{app.name}, resources of all instances")])
+    parts = [section("Unit", [("Description", f"{app.name}, resources of all instances")])]
+    held = list(table.directives(app.total))
+    return "\n".join([*parts, section("Slice", held)] if held else parts)
 
 
 def span(seconds: float) -> str:

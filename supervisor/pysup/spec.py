@@ -25,6 +25,7 @@ _NESTED: Mapping[str, type[_Nested]] = {
     "ready": Ready,
     "watchdog": Watchdog,
     "limits": Limits,
+    "total": Limits,
     "log": Log,
     "schedule": Schedule,
     "watch": Watched,

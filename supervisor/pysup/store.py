@@ -252,6 +252,13 @@ class Store:
             for path in files:
                 (self.runtime / path).unlink(missing_ok=True)
 
+    def drop_properties(self, unit: str, directives: Iterable[str]) -> None:
+        """Take away what systemd wrote when it was told these of a unit (``SetUnitProperties``)."""
+        folder = self.runtime.with_name(f"{self.runtime.name}.control") / f"{unit}.d"
+        with disk.writing(folder):
+            for directive in directives:
+                disk.unlink(folder / f"50-{directive}.conf")
+
     def balancers(self) -> list[str]:
         """The apps that are balancers, in order of their names."""
         entries = (entry for directory in (self.runtime, self.saved) for entry in disk.entries(directory))
@@ -288,7 +295,9 @@ class Store:
         for directory in (self.runtime, self.saved):
             for entry in filter(unit.fullmatch, disk.entries(directory)):
                 found += [
-                    directory / entry / file for file in disk.entries(directory / entry) if file != "instance.conf"
+                    directory / entry / file
+                    for file in disk.entries(directory / entry)
+                    if file not in ("instance.conf", names.NAMESPACE_FILE)
                 ]
         return sorted(found)
 

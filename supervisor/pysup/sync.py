@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pysup.hooks import Hooks
     from pysup.host.doctor import Check
     from pysup.journal import Entry
+    from pysup.limiting.view import LimitsView
     from pysup.logs import LogOptions
     from pysup.manager import Manager as AsyncManager
     from pysup.reload import ReloadOptions
@@ -50,6 +51,7 @@ EventList = list["Event"]
 WhyList = list["Why"]
 RevisionList = list["Revision"]
 SecretList = list["Secret"]
+LimitsList = list["LimitsView"]
 
 
 class Manager:
@@ -230,6 +232,28 @@ class Manager:
     def reset(self, selectors: Selectors) -> InstanceList:
         """Set restart counters to 0."""
         return self._run(lambda manager: manager.reset(selectors))
+
+    def limits(self, selectors: Selectors = selector.ALL) -> LimitsList:
+        """What apps and instances may use, and do."""
+        from pysup.limiting import view
+
+        return self._ask(view.apps(self._store, self.scope, selectors))
+
+    def limit(
+        self, selectors: Selectors, assignments: Sequence[str], *, total: bool = False, force: bool = False
+    ) -> LimitsList:
+        """Have other limits."""
+        return self._run(lambda manager: manager.limit(selectors, assignments, total=total, force=force))
+
+    def namespace_limits(self, name: str) -> LimitsView:
+        """What all apps of a namespace may use together, and do."""
+        from pysup.limiting import view
+
+        return self._ask(view.namespace(self._store, self.scope, name))
+
+    def limit_namespace(self, name: str, assignments: Sequence[str], *, force: bool = False) -> LimitsView:
+        """Have other limits for all of them."""
+        return self._run(lambda manager: manager.limit_namespace(name, assignments, force=force))
 
     def describe(self, selectors: Selectors = selector.ALL, *, lines: int = 10) -> DescriptionList:
         """All about apps and instances."""

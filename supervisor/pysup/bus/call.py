@@ -34,6 +34,13 @@ class Call(NamedTuple):
     destination: str = SYSTEMD
 
 
+class Variant(NamedTuple):
+    """A value among a call's arguments that brings its signature with it."""
+
+    signature: str
+    value: object
+
+
 class Signal(NamedTuple):
     """One signal that came in."""
 

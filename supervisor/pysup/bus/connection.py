@@ -11,6 +11,7 @@ from typing import Protocol, Self
 from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
+from pysup.bus import call as call_values
 from pysup.bus import systemd1
 from pysup.bus.call import PROPERTIES, Call, Conversation, Reply, Signal, T, carry, check, error, is_repeatable
 from pysup.errors import BusError, BusLost, PysupError
@@ -104,7 +105,7 @@ class Connection:
             interface=call.interface,
             member=call.member,
             signature=call.signature,
-            body=list(call.args),
+            body=list(map(_sent, call.args)),
         )
         async with self._window:
             if not self._bus.connected:
@@ -161,6 +162,13 @@ class Connection:
         signal = Signal(message.member or "", message.path or "", message.interface or "", values)
         for listener in tuple(self._listeners):
             listener(signal)
+
+
+def _sent(value: object) -> object:
+    """An argument as dbus-fast has it."""
+    if isinstance(value, call_values.Variant):
+        return Variant(value.signature, value.value)
+    return list(map(_sent, value)) if isinstance(value, list) else value
 
 
 def _values(message: Message, *, opened: bool) -> tuple[object, ...]:

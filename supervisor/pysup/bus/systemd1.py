@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pysup.bus.call import MANAGER, MANAGER_PATH, PROPERTIES, SYSTEMD, Call
+from pysup.bus.call import MANAGER, MANAGER_PATH, PROPERTIES, SYSTEMD, Call, Variant
 
 UNIT = f"{SYSTEMD}.Unit"
 SERVICE = f"{SYSTEMD}.Service"
@@ -46,6 +46,15 @@ def reset_failed_unit(name: str) -> Call:
 def kill_unit(name: str, whom: str, signal: int) -> Call:
     """Send a signal to the ``main`` process or to ``all``."""
     return Call("KillUnit", "ssi", (name, whom, signal))
+
+
+def set_unit_properties(name: str, properties: Sequence[tuple[str, str, object]]) -> Call:
+    """Change a unit while it runs: (name, signature, value) each. systemd writes drop-ins for them, until a reboot."""
+    return Call(
+        "SetUnitProperties",
+        "sba(sv)",
+        (name, True, [[property_, Variant(signature, value)] for property_, signature, value in properties]),
+    )
 
 
 def load_unit(name: str) -> Call:

@@ -37,6 +37,7 @@ ROWS = (
     Row("apply", "apply:apply", "Make everything as a file of apps says.", LIFE),
     Row("rollback", "revisions:rollback", "Make an app what it was before.", LIFE),
     Row("scale", "scale:scale", "Change how many instances an app has.", LIFE),
+    Row("limit", "limit:limit", "Show and change what apps may use, while they run.", LIFE),
     Row("balance", "balance:balance", "Put HAProxy or nginx before the instances of an app.", LIFE),
     Row("delete", "life:delete", "Stop apps and forget them.", LIFE),
     Row("signal", "signal:signal", "Send a signal to instances.", LIFE),

@@ -18,6 +18,8 @@ from pysup.cli.options import Json, Scopes, Targets, manager
 from pysup.describe import Description, InstanceDescription
 from pysup.explain import exit_words
 from pysup.health import Question, ReadyWhen, WatchdogWhen
+from pysup.limits import Limits
+from pysup.limits.table import ROWS, Kind, written
 from pysup.render import span
 from pysup.secret import reference
 from pysup.unit import AppStatus, Exit, Scope
@@ -109,7 +111,6 @@ def _show_instance(found: InstanceDescription, now: float, *, whole: bool) -> No
 
 
 def _of_app(found: Description, app: App, *, show_env: bool) -> Iterator[Row]:
-    limits = {key: value for key, value in asdict(app.limits).items() if value is not None}
     yield Row("description", app.description)
     yield Row("command", output.plain(shlex.join(app.argv)))
     yield Row("directory", app.cwd)
@@ -127,7 +128,8 @@ def _of_app(found: Description, app: App, *, show_env: bool) -> Iterator[Row]:
     yield Row("stop", _stop(app))
     yield Row("ready", _ready(app))
     yield Row("watchdog", _watchdog(app))
-    yield Row("limits", ", ".join(_limit(key, value) for key, value in limits.items()))
+    yield Row("limits", _limits(app.limits))
+    yield Row("together", _limits(app.total))
     yield Row("nice", "" if app.nice is None else str(app.nice))
     yield Row("stdin", f"pysup send {app.name} TEXT, pysup attach {app.name}@0" if app.stdin else "")
     yield Row("env", _env(app.shown_env, show_env=show_env))
@@ -311,10 +313,12 @@ def _place(app: App, question: Question) -> str:
     return f"{question.host} port {question.port or 'PORT'}"
 
 
-def _limit(key: str, value: float) -> str:
-    if key.startswith("memory"):
-        return f"{key.replace('_', '-')} {instances.size(int(value))}"
-    return f"{key.replace('_', '-')} {value * 100:g} %" if key == "cpu_quota" else f"{key.replace('_', '-')} {value:g}"
+def _limits(limits: Limits) -> str:
+    values = ((row, getattr(limits, row.field)) for row in ROWS if row.field in limits.given)
+    return ", ".join(
+        f"{row.field.replace('_', '-')} {instances.size(value) if row.kind is Kind.SIZE else written(row, value)}"
+        for row, value in values
+    )
 
 
 def _env(env: Mapping[str, str], *, show_env: bool) -> str:

@@ -18,6 +18,7 @@ from pysup.app import App, KillMode, Ready, Restart
 from pysup.cli import complete
 from pysup.cli.filed import Only
 from pysup.cli.options import Scopes, Wait, WaitTimeout
+from pysup.limits import NumaPolicy
 
 _WHICH = "What runs"
 _COUNT = "How many, and where"
@@ -271,13 +272,40 @@ class Request:
     memory_high: Annotated[
         Text, _option(_LIMITS, "--memory-high", metavar="SIZE", help="It is slowed down above this.")
     ] = None
+    memory_swap_max: Annotated[
+        Text,
+        _option(_LIMITS, "--memory-swap-max", metavar="SIZE", help="So much of it may be swapped; 0: nothing."),
+    ] = None
     cpu_quota: Annotated[Text, _option(_LIMITS, "--cpu-quota", metavar="SHARE", help="150% is 1.5 CPUs.")] = None
     cpu_weight: Annotated[Number, _option(_LIMITS, "--cpu-weight", metavar="N", help="1 to 10000; 100 is usual.")] = (
         None
     )
     io_weight: Annotated[Number, _option(_LIMITS, "--io-weight", metavar="N", help="1 to 10000; 100 is usual.")] = None
+    io_read_max: Annotated[
+        Texts, _option(_LIMITS, "--io-read-max", metavar="PATH:RATE", help="Bytes a second from a device: /srv:50M.")
+    ] = None
+    io_write_max: Annotated[
+        Texts, _option(_LIMITS, "--io-write-max", metavar="PATH:RATE", help="… and to one: /dev/vda:10M.")
+    ] = None
     tasks_max: Annotated[Number, _option(_LIMITS, "--tasks-max", metavar="N", help="Processes and threads.")] = None
     nofile: Annotated[Number, _option(_LIMITS, "--nofile", metavar="N", help="Open files.")] = None
+    cpus: Annotated[
+        Text,
+        _option(_LIMITS, "--cpus", metavar="CPUS", help="It is kept on these: 0-3,8; or performance, efficiency."),
+    ] = None
+    cpu_affinity: Annotated[
+        Text, _option(_LIMITS, "--cpu-affinity", metavar="CPUS", help="It begins on these, and may change that.")
+    ] = None
+    numa_policy: Annotated[
+        NumaPolicy | None, _option(_LIMITS, "--numa-policy", help="From which NUMA nodes its memory is taken.")
+    ] = None
+    numa_nodes: Annotated[Text, _option(_LIMITS, "--numa-nodes", metavar="NODES", help="Those nodes: 0-1.")] = None
+    total: Annotated[
+        Texts,
+        _option(
+            _LIMITS, "--total", metavar="LIMIT=VALUE", help="Of all instances together: memory=4G, cpu=200%; repeat it."
+        ),
+    ] = None
     nice: Annotated[Number, _option(_LIMITS, "--nice", metavar="N", help="-20 (first) to 19 (last).")] = None
 
     ready: Annotated[

@@ -18,6 +18,7 @@ from pysup.cli import options, output, wanted
 from pysup.cli.frame import Command
 from pysup.cli.request import Request
 from pysup.errors import SpecError
+from pysup.limits.table import ROWS
 from pysup.transient import RunOptions, RunResult
 from pysup.unit import Scope
 
@@ -26,7 +27,8 @@ run = typer.Typer()
 # Those options of pysup start that mean the same here.
 _SHARED = (
     *("name", "cwd", "user", "group", "description", "env", "pass_env"),
-    *("memory_max", "memory_high", "cpu_quota", "cpu_weight", "io_weight", "tasks_max", "nofile", "nice", "scope"),
+    *(row.field for row in ROWS),
+    *("nice", "scope"),
 )
 
 

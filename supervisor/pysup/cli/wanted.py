@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from pysup.errors import SpecError
 from pysup.health import Watchdog
 from pysup.host import cpus, users
 from pysup.host.resolve import Resolved, resolve
+from pysup.limiting import words
+from pysup.limits.table import ROWS, Kind, Row
 from pysup.triggers import Watched
 from pysup.unit import Scope
 
@@ -26,15 +28,6 @@ _AS_GIVEN = (
 )
 _TIMES = ("restart_delay", "restart_delay_max", "restart_window", "stop_timeout", "idle_timeout")
 _NAMES = ("wants", "requires", "after")
-_LIMITS: Mapping[str, Callable[[str, str], float] | None] = {
-    "memory_max": parse.size,
-    "memory_high": parse.size,
-    "cpu_quota": parse.cpus,
-    "cpu_weight": None,
-    "io_weight": None,
-    "tasks_max": None,
-    "nofile": None,
-}
 _ALWAYS_PASSED = ("PATH", "LANG")
 
 
@@ -171,11 +164,7 @@ def _watch(request: Request, before: App | None) -> dict[str, object]:
 
 def _nested(request: Request, before: App | None) -> dict[str, object]:
     """Limits, log and ready: what they were, and what of them was asked for."""
-    limits = {
-        name: meaning(text, _option(name)) if meaning else text
-        for name, meaning in _LIMITS.items()
-        if (text := getattr(request, name)) is not None
-    }
+    limits = {row.field: _limit(row, text) for row in ROWS if (text := getattr(request, row.field)) is not None}
     log = {
         "output": _place(request.log_output),
         "error": _place(request.log_error),
@@ -184,7 +173,9 @@ def _nested(request: Request, before: App | None) -> dict[str, object]:
     log = {name: value for name, value in log.items() if value is not None}
     given: dict[str, object] = {}
     if limits:
-        given["limits"] = replace(before.limits if before else Limits(), **limits)  # type: ignore[arg-type]
+        given["limits"] = replace(before.limits if before else Limits(), **limits)
+    if request.total:
+        given["total"] = words.limits(request.total, before.total if before else Limits())
     if log:
         given["log"] = replace(before.log if before else Log(), **log)  # type: ignore[arg-type]
     if request.wait_ready or request.ready is not None or request.ready_timeout is not None:
@@ -192,6 +183,13 @@ def _nested(request: Request, before: App | None) -> dict[str, object]:
     if any(value is not None for value in _watchdog_words(request).values()):
         given["watchdog"] = _watchdog(request, before.watchdog if before else None)
     return given
+
+
+def _limit(row: Row, given: Any) -> Any:
+    """A limit as it was given: a number already, or text, or several."""
+    if row.kind is Kind.RATES:
+        return words.value(row.field, ",".join(given), _option(row.field))
+    return given if isinstance(given, int) else words.value(row.field, str(given), _option(row.field))
 
 
 def _watchdog_words(request: Request) -> dict[str, str | int | None]:

@@ -4,6 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+_LIMITS: Mapping[str, str] = {
+    "memory_max": "It is killed above this.",
+    "memory_high": "It is slowed down above this.",
+    "memory_swap_max": "How much of it may be swapped out; 0: nothing.",
+    "cpu_quota": "How much of the CPUs.",
+    "cpu_weight": "1 to 10000; 100 is usual.",
+    "io_weight": "1 to 10000; 100 is usual.",
+    "io_read_max": "How much it may read a second from a device.",
+    "io_write_max": "How much it may write a second to a device.",
+    "tasks_max": "Processes and threads.",
+    "nofile": "Open files.",
+    "cpus": "The CPUs that it is kept on.",
+    "cpu_affinity": "The CPUs that it begins on; a process may change that.",
+    "numa_policy": "From which NUMA nodes memory is taken.",
+    "numa_nodes": "Those nodes.",
+}
+
 ABOUT: Mapping[str, str] = {
     "command": "What runs: a script, a program, a command line, or a list of words. Looked for in `cwd`.",
     "interpreter": "What runs the script; `none`: it runs itself. Usual: found by its first line, then by its name.",
@@ -45,14 +62,10 @@ ABOUT: Mapping[str, str] = {
     "watch.delay": "How long nothing must have changed.",
     "memory_restart": "An instance that holds more is restarted.",
     "stdin": "Whether people may write to it.",
-    "limits": "What each instance may use.",
-    "limits.memory_max": "It is killed above this.",
-    "limits.memory_high": "It is slowed down above this.",
-    "limits.cpu_quota": "How much of the CPUs.",
-    "limits.cpu_weight": "1 to 10000; 100 is usual.",
-    "limits.io_weight": "1 to 10000; 100 is usual.",
-    "limits.tasks_max": "Processes and threads.",
-    "limits.nofile": "Open files.",
+    "limits": "What each instance may use: limits.md.",
+    **{f"limits.{field}": text for field, text in _LIMITS.items()},
+    "total": "What all instances together may use; not what is of single processes (`nofile` and the last three).",
+    **{f"total.{field}": text for field, text in _LIMITS.items()},
     "nice": "-20 (first) to 19 (last).",
     "ready": "When an instance counts as started; as a table, `when` and `timeout`. "
     "Usual: `notify` for servers that listen and tell, else `exec`.",

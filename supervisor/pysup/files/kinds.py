@@ -58,6 +58,20 @@ _SCALAR: Schema = {"type": ["string", "number", "boolean"]}
 _WHEN: Schema = {"type": ["string", "number"]}
 
 
+def _limit(value: object, spot: Spot) -> Any:
+    from pysup.limiting import words
+
+    return words.value(spot.key.rpartition(".")[2].replace("-", "_"), str(value), spot.key)
+
+
+def _cpus(value: object, spot: Spot) -> tuple[int, ...]:
+    return tuple(value) if isinstance(value, list) else _limit(value, spot)
+
+
+def _rates(value: object, spot: Spot) -> tuple[str, ...]:
+    return tuple(rate for one in _texts(value) for rate in _limit(one, spot))
+
+
 def _texts(value: object) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
@@ -238,6 +252,29 @@ _LISTEN_TABLE: Schema = {
     },
 }
 
+_CPUS = Kind(
+    allowed="CPUs: text such as '0-3,8', or a list; performance or efficiency where cores are of two kinds",
+    schema={"anyOf": [{"type": "integer", "minimum": 0}, _TEXT, {"type": "array", "items": {"type": "integer"}}]},
+    read=_cpus,
+)
+_RATES = Kind(
+    allowed="a device or a path on it, and bytes a second, such as '/dev/vda 50M'; or a list of those",
+    schema=_one_or_many(_TEXT),
+    read=_rates,
+)
+_LIMITS: Mapping[str, Kind] = {
+    "cpu_quota": SHARE,
+    "io_read_max": _RATES,
+    "io_write_max": _RATES,
+    "cpus": _CPUS,
+    "cpu_affinity": _CPUS,
+    "numa_nodes": Kind(
+        allowed="NUMA nodes: text such as '0-1', or a list",
+        schema=_CPUS.schema,
+        read=lambda value, spot: tuple(value) if isinstance(value, list) else parse.numbers(str(value), spot.key),
+    ),
+}
+
 _ROWS: Mapping[str, Kind] = {
     "command": Kind(
         allowed="text, or a list of words",
@@ -294,9 +331,9 @@ _ROWS: Mapping[str, Kind] = {
         read=_watchdog,
         build=_built_watchdog,
     ),
+    **{f"{owner}.{field}": kind for owner in ("limits", "total") for field, kind in _LIMITS.items()},
     "log.output": PLACE,
     "log.error": PLACE,
-    "limits.cpu_quota": SHARE,
     "stop_signal": Kind(
         allowed="a signal's name or number",
         schema={"type": ["string", "integer"]},

@@ -120,7 +120,8 @@ def _told(source: Source, error: jsonschema_rs.ValidationError) -> Iterator[tupl
 def _unknown(source: Source, keys: Keys, known: Sequence[str]) -> Problem:
     from difflib import get_close_matches  # an error's cost only
 
-    nested = {part: f"{name}.{part}" for name, kind in kinds.keys().items() for part in kind.parts or ()}
+    tables = [(name, kind) for name, kind in kinds.keys().items() if name != "total"]  # its keys are those of limits
+    nested = {part: f"{name}.{part}" for name, kind in tables for part in kind.parts or ()}
     near = get_close_matches(str(keys[-1]), known, n=1)
     inside = nested.get(str(keys[-1])) if list(known) == list(kinds.keys()) else None
     if inside or near:

@@ -1,4 +1,4 @@
-"""CPUs: those that the caller may use, and one for each physical core."""
+"""CPUs: those that the caller may use, which of them are one core, and which cores are the fast ones."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pysup import check
+from pysup import parse as words
 from pysup.errors import SpecError
 from pysup.host.files import read
+
+_SYSFS = Path("/sys")
+_KINDS = {"performance": "cpu_core", "efficiency": "cpu_atom"}
+_CAPACITY = "devices/system/cpu/cpu[0-9]*/cpu_capacity"
 
 
 def allowed() -> tuple[int, ...]:
@@ -19,19 +24,56 @@ def allowed() -> tuple[int, ...]:
     return tuple(sorted(os.sched_getaffinity(0)))
 
 
-def physical(cpus: Iterable[int], *, sysfs: Path = Path("/sys")) -> tuple[int, ...]:
-    """One CPU of each core that is among *cpus*: its first thread there.
+def cores(cpus: Iterable[int], *, sysfs: Path = _SYSFS) -> tuple[tuple[int, ...], ...]:
+    """The CPUs among *cpus* by core: each is one core's threads, in order; cores in order of their first.
 
     A CPU whose core is not known (offline, or no sysfs) counts as a core of its own.
     """
     given = sorted(set(cpus))
-    chosen: list[int] = []
+    found: list[tuple[int, ...]] = []
     taken: set[int] = set()
     for cpu in given:
         if cpu not in taken:
-            chosen.append(cpu)
-            taken |= _threads(cpu, sysfs)
-    return tuple(chosen)
+            threads = _threads(cpu, sysfs)
+            found.append(tuple(one for one in given if one in threads))
+            taken |= threads
+    return tuple(found)
+
+
+def physical(cpus: Iterable[int], *, sysfs: Path = _SYSFS) -> tuple[int, ...]:
+    """One CPU of each core that is among *cpus*: its first thread there."""
+    return tuple(threads[0] for threads in cores(cpus, sysfs=sysfs))
+
+
+def fast_first(cores: Iterable[tuple[int, ...]], *, sysfs: Path = _SYSFS) -> tuple[tuple[int, ...], ...]:
+    """The cores, on a hybrid machine those for efficiency behind the others."""
+    slow = set(of_kind("efficiency", sysfs=sysfs))
+    return tuple(sorted(cores, key=lambda threads: threads[0] in slow))
+
+
+def of_kind(kind: str, *, sysfs: Path = _SYSFS) -> tuple[int, ...]:
+    """The CPUs of a hybrid machine that are for ``performance``, or for ``efficiency``; none where all are alike.
+
+    Intel's are devices of their own for perf; of others (big.LITTLE) the kernel tells how much each can do.
+    """
+    text = read(f"{sysfs}/devices/{_KINDS[kind]}/cpus")
+    if text is not None:
+        return parse(text.decode())
+    known = {int(path.parent.name[3:]): int(path.read_text()) for path in sysfs.glob(_CAPACITY)}
+    if len(set(known.values())) < 2:
+        return ()
+    most = max(known.values())
+    return tuple(sorted(cpu for cpu, capacity in known.items() if (capacity == most) == (kind == "performance")))
+
+
+def choose(text: str, field: str) -> tuple[int, ...]:
+    """CPUs from ``0-3,8``, or from a kind of core of this machine: ``performance``, ``efficiency``."""
+    if text not in _KINDS:
+        return words.numbers(text, field)
+    found = of_kind(text)
+    if not found:
+        raise SpecError(f"{field} is {text!r}, and this machine's cores are all alike", hint="Name CPUs: 0-3.")
+    return found
 
 
 def parse(text: str) -> tuple[int, ...]:

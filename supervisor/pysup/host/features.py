@@ -27,6 +27,9 @@ class Feature:
     controller: str = ""
     without: str
 
+    def __str__(self) -> str:
+        return f"{self.directive} does nothing here: {self.without}"
+
     def is_in(self, version: int, hierarchy: Hierarchy, controllers: Collection[str] | None = None) -> bool:
         """Whether it works; *controllers* are those that the manager has, None for all."""
         if version < self.since or (self.needs_v2 and hierarchy is not Hierarchy.V2):
@@ -149,6 +152,18 @@ FEATURES = (
         directive="IOWeight",
         controller="io",
         without="every app has the same share",
+    ),
+    Feature(
+        name="I/O limit (reading)",
+        directive="IOReadBandwidthMax",
+        controller="io",
+        without=_IGNORED,
+    ),
+    Feature(
+        name="I/O limit (writing)",
+        directive="IOWriteBandwidthMax",
+        controller="io",
+        without=_IGNORED,
     ),
     Feature(
         name="out-of-memory as a result",

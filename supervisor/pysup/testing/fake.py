@@ -13,7 +13,19 @@ from pathlib import Path
 
 from pysup import names, unitfile
 from pysup.bus import systemd1
-from pysup.bus.call import MANAGER, MANAGER_PATH, NO_SUCH_UNIT, PROPERTIES, Call, Conversation, Reply, Signal, T, carry
+from pysup.bus.call import (
+    MANAGER,
+    MANAGER_PATH,
+    NO_SUCH_UNIT,
+    PROPERTIES,
+    Call,
+    Conversation,
+    Reply,
+    Signal,
+    T,
+    Variant,
+    carry,
+)
 from pysup.bus.connection import Listener
 from pysup.errors import BusError, PysupError
 from pysup.manager import Manager
@@ -167,9 +179,15 @@ class FakeSystemd:
         self.crash(name.removeprefix(names.PREFIX).removesuffix(".service"), signal=signal)
         return ()
 
+    def _on_SetUnitProperties(  # noqa: N802
+        self, name: str, _: bool, properties: Sequence[tuple[str, Variant]]
+    ) -> tuple[object, ...]:
+        self._get(name).values.update((property_, variant.value) for property_, variant in properties)
+        return ()
+
     def _on_Get(self, path: str, _: str, name: str) -> tuple[object, ...]:  # noqa: N802
         if path == MANAGER_PATH:
-            return ({"Version": VERSION}[name],)
+            return ({"Version": VERSION, "DefaultTasksMax": 4915}[name],)
         return (self._get(systemd1.unit_name(path)).values.get(name, 0),)
 
     def _on_GetAll(self, path: str, _: str) -> tuple[object, ...]:  # noqa: N802

@@ -123,6 +123,14 @@ class Cgroups(NamedTuple):
             kills=parsing.counters(self.text(tree, control_group, file)).get("oom_kill", 0),
         )
 
+    def held(self, control_group: str) -> int | None:
+        """Bytes of memory that a unit holds, without the cache of files that the kernel can drop; None if not known."""
+        is_v2 = self.hierarchy is Hierarchy.V2
+        used = self._number("memory", "memory.current", "memory.usage_in_bytes", control_group)
+        stat = parsing.counters(self.text(UNIFIED if is_v2 else "memory", control_group, "memory.stat"))
+        caches = ("inactive_file", "active_file") if is_v2 else ("total_inactive_file", "total_active_file")
+        return None if used is None else max(0, used - sum(stat.get(name, 0) for name in caches))
+
     def pids(self, control_group: str) -> tuple[int, ...]:
         """The processes of a unit, without those of control groups that it made below itself."""
         for tree in (UNIFIED, NAMED):

@@ -1,0 +1,190 @@
+"""``pysup limit`` against a real systemd: what runs is held to limits at once, nothing restarts, and it stays so."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import apps
+import programs
+from pysup.app import Limits
+from pysup.errors import Conflict
+from pysup.events import Started
+from pysup.health import Ready, ReadyWhen
+from pysup.host import cgroups, ground
+from pysup.limiting.view import GroupView, LimitsView
+from pysup.sync import Manager
+from pysup.unit import Scope
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+HOLDER = """
+import os, socket, threading
+held = bytearray(b"x" * (80 << 20))
+socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"READY=1", os.environ["NOTIFY_SOCKET"].replace("@", chr(0), 1))
+threading.Event().wait()
+"""
+
+
+@pytest.fixture
+def manager(scope: Scope) -> Iterator[Manager]:
+    """A manager of each scope; what a test started in it is deleted after."""
+    with Manager(scope) as made:
+        yield made
+        made.delete("all")
+
+
+def pids(manager: Manager) -> list[int]:
+    """The main processes."""
+    return [one.pid for app in manager.list() for one in app.instances]
+
+
+def group(view: LimitsView, name: str) -> GroupView:
+    """One of the groups."""
+    return next(one for one in view.groups if one.group.name == name)
+
+
+def drop_ins(scope: Scope) -> list[str]:
+    """What systemd keeps of properties that it was told."""
+    directory = ground.runtime_dir(scope)
+    return [str(file) for file in directory.with_name(f"{directory.name}.control").glob("pysup-*/*")]
+
+
+@pytest.mark.systemd
+def test_limits_hold_at_once_and_stay_and_go(pysup: Command) -> None:
+    """For what runs, for what is restarted by systemd and by hand, and for new instances; until they are taken away."""
+    with Manager() as manager:
+        try:
+            manager.start(apps.app(instances=2))
+            before = pids(manager)
+            usual = group(manager.limits("web")[0], "web@0").in_force.tasks_max
+            (view,) = manager.limit("web", ["memory=64M", "tasks=50", "cpu=150%"])
+            assert pids(manager) == before
+            assert drop_ins(Scope.SYSTEM) == []
+            shown = subprocess.run(
+                ["systemctl", "show", "-P", "NeedDaemonReload", "pysup-web@0.service"], capture_output=True, text=True
+            )
+            assert shown.stdout == "no\n"
+            wanted = (64 << 20, 50, 1.5)
+            for number in range(2):
+                held = group(view, f"web@{number}").in_force
+                assert (held.memory_max, held.tasks_max, held.cpu_quota) == wanted
+            with manager.watch() as events:
+                os.kill(before[0], signal.SIGKILL)
+                next(one for one in events if isinstance(one, Started))
+            manager.scale("web", 3)
+            manager.restart("web@1")
+            for one in manager.limits("web")[0].groups[1:]:
+                assert (one.in_force.memory_max, one.in_force.tasks_max, one.in_force.cpu_quota) == wanted
+            before = pids(manager)
+            (view,) = manager.limit("web", ["memory=unlimited", "tasks=unlimited", "cpu=unlimited"])
+            held = group(view, "web@2").in_force
+            assert (held.memory_max, held.tasks_max, held.cpu_quota) == (None, usual, None)
+            assert (view.each, view.total) == (Limits(), Limits())
+            assert pids(manager) == before
+        finally:
+            manager.delete("all")
+
+
+@pytest.mark.systemd
+def test_an_app_and_a_namespace_are_held_as_a_whole() -> None:
+    """By their slices; a weight is the app's."""
+    with Manager() as manager:
+        try:
+            manager.start(apps.app(namespace="shop", instances=2))
+            before = pids(manager)
+            manager.limit("web", ["memory=100M"], total=True)
+            (view,) = manager.limit("web", ["weight=200"])
+            whole = group(view, "web").in_force
+            assert (whole.memory_max, whole.cpu_weight) == (100 << 20, 200)
+            assert group(view, "web@0").in_force.memory_max is None
+            around = manager.limit_namespace("shop", ["memory=1G"])
+            assert [one.group.name for one in around.groups] == ["shop/", "web"]
+            assert around.groups[0].in_force.memory_max == 1 << 30
+            assert drop_ins(Scope.SYSTEM) == []
+            manager.save()
+            manager.restart("web")
+            assert group(manager.limits("web")[0], "shop/").in_force.memory_max == 1 << 30
+            around = manager.limit_namespace("shop", ["memory=unlimited"])
+            assert around.groups[0].in_force.memory_max is None
+            assert len(before) == 2
+        finally:
+            manager.delete("all")
+
+
+@pytest.mark.systemd
+def test_a_limit_that_would_kill_is_refused_unless_forced() -> None:
+    """Eighty megabytes are held; sixty would be too few."""
+    with Manager() as manager:
+        try:
+            app = apps.app(command=(sys.executable, "-I", "-c", HOLDER), ready=Ready(when=ReadyWhen.NOTIFY))
+            manager.start(app)
+            held = cgroups.here().held
+            control_group = manager.limits("web")[0].groups[1].group.control_group
+            assert (held(control_group) or 0) > 80 << 20
+            with pytest.raises(Conflict, match=r"web@0 holds .* would kill it"):
+                manager.limit("web", ["memory=60M"])
+            assert manager.get("web").spec == app
+            with pytest.raises(Conflict, match=r"web holds .* would kill it"):
+                manager.limit("web", ["memory=60M"], total=True)
+            (view,) = manager.limit("web", ["memory=60M"], force=True)
+            assert view.each.memory_max == 60 << 20
+        finally:
+            manager.delete("all")
+
+
+def test_open_files_change_while_it_runs(manager: Manager) -> None:
+    """Of all its processes; and what has to wait is said."""
+    manager.start(apps.app(command=programs.shell("sleep infinity & exec sleep infinity")))
+    (pid,) = pids(manager)
+    (view,) = manager.limit("web", ["nofile=300", "affinity=0"])
+    control_group = view.groups[1].group.control_group
+    inside = cgroups.here().pids(control_group)
+    assert len(inside) == 2
+    assert [resource.prlimit(one, resource.RLIMIT_NOFILE) for one in inside] == [(300, 300)] * 2
+    assert [os.sched_getaffinity(one) for one in inside] == [{0}] * 2
+    assert pids(manager) == [pid]
+    (view,) = manager.limit("web", ["nofile=unlimited", "numa=local"])
+    waiting = [note for note in view.notes if "counts from the next start" in note]
+    assert [note.split()[0] for note in waiting] == ["LimitNOFILE", "NUMAPolicy"]
+
+
+@pytest.mark.systemd_user
+def test_a_user_is_told_what_does_nothing(pysup: Command) -> None:
+    """Without controllers of its own: when it is started, and when it is limited."""
+    try:
+        started = pysup("start", "sleep 1000", "-n", "web", "--memory-max", "1G", "--total", "tasks=99")
+        assert "MemoryMax does nothing here" in started.stderr
+        assert "TasksMax does nothing here" in started.stderr
+        shown = pysup("limit", "web", "cpu=50%")
+        assert "web: CPUQuota does nothing here" in shown.stderr
+        assert "not in force" not in shown.stderr
+    finally:
+        pysup("delete", "all")
+
+
+def test_the_command_shows_and_changes(pysup: Command, scope: Scope) -> None:
+    """Limit, use, and the rest; as a table and as JSON."""
+    try:
+        pysup("start", "sleep 1000", "-n", "web", "-i", "2", "--memory-restart", "300M")
+        shown = pysup("limit", "web", "nofile=512", "weight=50").stdout.splitlines()
+        assert shown[0] == "web: each instance nofile 512; together weight 50; an instance is restarted at 300M"
+        assert shown[1].split() == ["name", "what", "limit", "use", "peak", "pressure", "hit"]
+        assert any(line.split()[:3] == ["open", "files", "512"] for line in shown)
+        assert any(line.split()[:1] == ["web@1"] for line in shown)
+        (found,) = json.loads(pysup("limit", "web@1", "--json").stdout)
+        assert (found["limits"], found["total"]) == ({"nofile": 512}, {"cpu_weight": 50, "io_weight": 50})
+        assert [one["name"] for one in found["groups"]] == ["web@1"]
+        assert found["groups"][0]["descriptors"]["limit"] == 512
+        assert "together      cpu-weight 50, io-weight 50" in pysup("describe", "web").stdout
+        missing = pysup("limit", "web", "memroy=1G", check=False)
+        assert (missing.returncode, "Did you mean memory" in missing.stderr) == (2, True)
+    finally:
+        pysup("delete", "all")

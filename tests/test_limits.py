@@ -1,0 +1,355 @@
+"""What limits mean: words, values, directives, D-Bus properties; and what they would do to what runs. No systemd."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import apps
+from pysup import parse
+from pysup.app import Limits
+from pysup.bus.call import Variant
+from pysup.errors import Conflict, NotFound, SpecError
+from pysup.host.cgroups.reading import Memory, Reading, Tasks
+from pysup.host.descriptors import Descriptors
+from pysup.host.features import FEATURES
+from pysup.limiting import live, namespaces, words
+from pysup.limiting.danger import dangers
+from pysup.limits import NumaPolicy
+from pysup.limits.table import BY_FIELD, NEVER, ROWS, directives, numbers, property_of
+from pysup.manager import Manager
+from pysup.render import render
+from pysup.store import Store
+from pysup.testing import FakeSystemd, fake_manager
+
+UNIT = "pysup-web@0.service"
+
+
+def test_every_limit_has_a_row() -> None:
+    """In the order of the fields, so that all tables have one."""
+    assert {row.field for row in ROWS} == set(Limits.__slots__)
+
+
+def test_what_needs_a_controller_says_so_in_the_table_of_features() -> None:
+    """Else a user's manager would ignore it in silence."""
+    known = {feature.directive for feature in FEATURES}
+    assert {row.directive for row in ROWS if row.is_of_groups} <= known
+
+
+@pytest.mark.parametrize(
+    ("text", "changed"),
+    [
+        ("memory=2G", {"memory_max": 2**31}),
+        ("MemoryMax=2G", {"memory_max": 2**31}),
+        ("memory-high=1.5G", {"memory_high": 3 * 2**29}),
+        ("swap=0", {"memory_swap_max": 0}),
+        ("cpu=150%", {"cpu_quota": 1.5}),
+        ("cpu=2", {"cpu_quota": 2.0}),
+        ("CPUWeight=50", {"cpu_weight": 50}),
+        ("io=50", {"io_weight": 50}),
+        ("io_read=/srv:50M,/dev/vda:1k", {"io_read_max": ("/srv 50000000", "/dev/vda 1000")}),
+        ("tasks=200", {"tasks_max": 200}),
+        ("nofile=4096", {"nofile": 4096}),
+        ("cpus=0-2,8", {"cpus": (0, 1, 2, 8)}),
+        ("affinity=3", {"cpu_affinity": (3,)}),
+        ("numa=bind:0-1", {"numa_policy": "bind", "numa_nodes": (0, 1)}),
+        ("numa=local", {"numa_policy": "local", "numa_nodes": ()}),
+        ("memory=unlimited", {"memory_max": None}),
+        ("cpus=infinity", {"cpus": ()}),
+        ("numa=unlimited", {"numa_policy": None, "numa_nodes": ()}),
+    ],
+)
+def test_words_and_what_they_change(text: str, changed: dict[str, object]) -> None:
+    """People's and systemd's."""
+    assert words.wish([text]) == words.Wish(each=changed, total={})
+
+
+def test_a_weight_is_the_apps_and_total_the_rest_of_them() -> None:
+    """What instances have among themselves is no share of the app's."""
+    assert words.wish(["weight=200", "memory=1G"]) == words.Wish(
+        each={"memory_max": 2**30}, total={"cpu_weight": 200, "io_weight": 200}
+    )
+    assert words.wish(["memory=1G"], total=True) == words.Wish(each={}, total={"memory_max": 2**30})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("memori=1G", "Did you mean memory"),
+        ("xyzzy=1", "There are: memory, memory_high"),
+        ("memory=lots", "300M"),
+        ("memory=", "memory=unlimited"),
+        ("cpu=much", "150%"),
+        ("tasks=many", "digits"),
+        ("io_read=50M", "/dev/vda:50M"),
+        ("cpus=3-1", "0-3,8"),
+        ("cpus=0-99999999", "0-3,8"),
+        ("cpus=fast", "0-3,8"),
+        ("memory_restart=1G", "--memory-restart"),
+    ],
+)
+def test_what_is_wrong_is_said_with_what_would_be_right(text: str, said: str) -> None:
+    """Nothing is done then."""
+    with pytest.raises(SpecError) as caught:
+        words.wish([text])
+    assert said in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["nofile=5", "affinity=0", "numa=local"])
+def test_what_is_of_processes_is_of_no_group(text: str) -> None:
+    """A slice has no open files."""
+    with pytest.raises(SpecError, match="single processes"):
+        words.wish([text], total=True)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"memory_swap_max": -1},
+        {"cpus": (-1,)},
+        {"cpus": (8192,)},
+        {"io_read_max": ("relative 5",)},
+        {"io_read_max": ("/a b 5",)},
+        {"io_read_max": ('/a" 5',)},
+        {"io_read_max": ("/a\nMemoryMax=1 5",)},
+        {"io_read_max": ("/a 0",)},
+        {"numa_policy": "bind"},
+        {"numa_nodes": (0,)},
+        {"numa_policy": "preferred", "numa_nodes": (0, 1)},
+        {"numa_policy": "somewhere"},
+    ],
+)
+def test_values_that_cannot_be_are_refused(fields: dict[str, object]) -> None:
+    """Nothing that a unit file or the kernel would take otherwise."""
+    with pytest.raises(SpecError):
+        Limits(**fields)  # type: ignore[arg-type]
+
+
+def test_an_app_with_contradictions_is_refused() -> None:
+    """Open files of a slice; an affinity of what is pinned."""
+    with pytest.raises(SpecError, match=r"total\.nofile"):
+        apps.app(total=Limits(nofile=5))
+    with pytest.raises(SpecError, match="cpu_affinity"):
+        apps.app(instances="per-core", limits=Limits(cpu_affinity=(0,)))
+
+
+ALL = Limits(
+    memory_max=2**30,
+    memory_high=2**29,
+    memory_swap_max=0,
+    cpu_quota=0.125,
+    cpu_weight=20,
+    io_weight=30,
+    io_read_max=("/srv 5", "/dev/vda 7"),
+    io_write_max=("/srv 9",),
+    tasks_max=40,
+    nofile=50,
+    cpus=(0, 1, 2, 5),
+    cpu_affinity=(1,),
+    numa_policy=NumaPolicy.BIND,
+    numa_nodes=(0, 1),
+)
+
+
+def test_directives_are_systemds() -> None:
+    """As systemd.resource-control(5) and systemd.exec(5) have them."""
+    assert list(directives(ALL)) == [
+        ("MemoryMax", str(2**30)),
+        ("MemoryHigh", str(2**29)),
+        ("MemorySwapMax", "0"),
+        ("CPUQuota", "12.5%"),
+        ("CPUWeight", "20"),
+        ("IOWeight", "30"),
+        ("IOReadBandwidthMax", "/dev/vda 7"),
+        ("IOReadBandwidthMax", "/srv 5"),
+        ("IOWriteBandwidthMax", "/srv 9"),
+        ("TasksMax", "40"),
+        ("AllowedCPUs", "0-2,5"),
+        ("LimitNOFILE", "50"),
+        ("CPUAffinity", "1"),
+        ("NUMAPolicy", "bind"),
+        ("NUMAMask", "0-1"),
+    ]
+    assert list(directives(Limits())) == []
+
+
+def test_properties_are_systemds() -> None:
+    """As org.freedesktop.systemd1(5) has them."""
+    assert live.properties(Limits(), ALL, {}) == [
+        ("MemoryMax", "t", 2**30),
+        ("MemoryHigh", "t", 2**29),
+        ("MemorySwapMax", "t", 0),
+        ("CPUQuotaPerSecUSec", "t", 125_000),
+        ("CPUWeight", "t", 20),
+        ("IOWeight", "t", 30),
+        ("IOReadBandwidthMax", "a(st)", [["/dev/vda", 7], ["/srv", 5]]),
+        ("IOWriteBandwidthMax", "a(st)", [["/srv", 9]]),
+        ("TasksMax", "t", 40),
+        ("AllowedCPUs", "ay", b"\x27"),
+    ]
+
+
+def test_a_limit_that_goes_is_set_to_none_and_tasks_to_what_services_have() -> None:
+    """systemd gives services a limit of tasks of its own."""
+    before = Limits(memory_max=5, tasks_max=5, cpus=(0,), io_read_max=("/srv 5",))
+    assert live.properties(before, Limits(), {"tasks_max": 4915}) == [
+        ("MemoryMax", "t", NEVER),
+        ("IOReadBandwidthMax", "a(st)", []),
+        ("TasksMax", "t", 4915),
+        ("AllowedCPUs", "ay", b""),
+    ]
+
+
+@given(cpus=st.sets(st.integers(0, 8191), max_size=20))
+def test_cpus_are_the_same_in_text_and_bits(cpus: set[int]) -> None:
+    """There and back."""
+    assert parse.numbers(numbers(cpus), "x") == tuple(sorted(cpus)) if cpus else numbers(cpus) == ""
+    _, _, mask = property_of(BY_FIELD["cpus"], tuple(cpus))
+    assert isinstance(mask, bytes)
+    assert {bit for bit in range(8 * len(mask)) if mask[bit // 8] >> bit % 8 & 1} == cpus
+
+
+def test_limits_lie_over_limits() -> None:
+    """What says nothing lets through what is under it."""
+    assert Limits(memory_max=5, cpus=(1,)).over(Limits(memory_max=7, tasks_max=3)) == Limits(
+        memory_max=5, cpus=(1,), tasks_max=3
+    )
+
+
+def test_the_apps_slice_holds_all_together() -> None:
+    """Its file has the directives; without any it has no section."""
+    text = render(apps.app(total=Limits(memory_max=7)), apps.MACHINE, "/run").files["pysup-web.slice"].text
+    assert text.endswith("[Slice]\nMemoryMax=7\n")
+    assert "[Slice]" not in render(apps.app(), apps.MACHINE, "/run").files["pysup-web.slice"].text
+
+
+NOW = Reading(
+    memory=Memory(current=100 << 20), tasks=Tasks(current=20), descriptors=Descriptors(open=30, most=25, limit=1024)
+)
+
+
+@pytest.mark.parametrize(
+    ("limits", "said", "kills"),
+    [
+        (Limits(memory_max=50 << 20), "would kill it", True),
+        (Limits(memory_max=70 << 20), "", False),  # what is above is cache
+        (Limits(memory_high=50 << 20), "slowed down", False),
+        (Limits(tasks_max=10), "20 tasks", False),
+        (Limits(nofile=24), "25 open files", False),
+        (Limits(memory_max=200 << 20, tasks_max=20, nofile=25), "", False),
+    ],
+)
+def test_what_a_limit_below_the_use_would_do(limits: Limits, said: str, kills: bool) -> None:
+    """60 of the 100 MB cannot be dropped."""
+    found = list(dangers("web@0", limits, NOW, 60 << 20))
+    assert [danger.kills for danger in found] == ([kills] if said else [])
+    assert all(said in danger.message for danger in found)
+
+
+# --- with a systemd that is not there ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Manager:
+    """Over a fake, which is at ``systemd``."""
+    return fake_manager(tmp_path)
+
+
+async def test_limits_go_into_the_files_and_to_what_runs_and_nothing_restarts(tmp_path: Path) -> None:
+    """The app says it, the template says it, systemd has been told."""
+    systemd = FakeSystemd(tmp_path / "etc", tmp_path / "run")
+    manager = fake_manager(tmp_path, systemd)
+    before = await manager.start(apps.app(instances=2))
+    (view,) = await manager.limit("web", ["memory=1G", "tasks=50"])
+    assert view.each == Limits(memory_max=2**30, tasks_max=50)
+    app = (await manager.get("web")).spec
+    assert app == replace(before.spec, limits=view.each) if before.spec else False
+    assert "MemoryMax=1073741824\n" in (tmp_path / "run/pysup-web@.service").read_text()
+    told = [await _told(systemd, f"pysup-web@{number}.service", "MemoryMax") for number in range(2)]
+    assert told == [2**30, 2**30]
+    after = await manager.get("web")
+    assert [one.pid for one in after.instances] == [one.pid for one in before.instances]
+    await manager.limit("web", ["memory=unlimited", "tasks=unlimited"])
+    assert await _told(systemd, UNIT, "MemoryMax") == NEVER
+    assert await _told(systemd, UNIT, "TasksMax") == 4915
+    assert (await manager.get("web")).spec == before.spec
+
+
+async def _told(systemd: FakeSystemd, unit: str, name: str) -> object:
+    from pysup.bus import systemd1
+
+    (value,) = await systemd.call(systemd1.get(systemd1.unit_path(unit), systemd1.SERVICE, name))
+    return value.value if isinstance(value, Variant) else value
+
+
+async def test_what_systemd_refuses_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    """The files, too."""
+    systemd = Refusing(tmp_path / "etc", tmp_path / "run")
+    manager = fake_manager(tmp_path, systemd)
+    await manager.start(apps.app())
+    text = (tmp_path / "run/pysup-web@.service").read_text()
+    with pytest.raises(SpecError, match="no such device"):
+        await manager.limit("web", ["io_read=/nowhere:5M"])
+    assert (tmp_path / "run/pysup-web@.service").read_text() == text
+
+
+class Refusing(FakeSystemd):
+    """Takes no properties."""
+
+    def _on_SetUnitProperties(self, *_: object) -> tuple[object, ...]:  # noqa: N802
+        from pysup.errors import BusError
+
+        raise BusError("systemd: no such device", name="x")
+
+
+async def test_instances_have_the_limits_of_their_app(manager: Manager) -> None:
+    """One alone has none of its own."""
+    await manager.start(apps.app(instances=2))
+    with pytest.raises(Conflict, match="whole apps"):
+        await manager.limit("web@1", ["memory=1G"])
+
+
+async def test_a_namespace_has_limits_as_long_as_it_has_apps(tmp_path: Path, manager: Manager) -> None:
+    """Where its apps are: they are kept as soon as one of them is."""
+    with pytest.raises(NotFound, match="no namespace 'shop'"):
+        await manager.limit_namespace("shop", ["memory=8G"])
+    for name in ("web", "api"):
+        await manager.start(apps.app(name, namespace="shop"))
+    view = await manager.limit_namespace("shop", ["memory=8G", "weight=50"])
+    assert view.total == Limits(memory_max=2**33, cpu_weight=50, io_weight=50)
+    kept = Path("pysup-shop.slice.d/pysup.conf")
+    assert "[Slice]\nMemoryMax=8589934592\nCPUWeight=50\nIOWeight=50\n" in (tmp_path / "run" / kept).read_text()
+    await manager.save("web")
+    assert [(tmp_path / place / kept).exists() for place in ("run", "etc")] == [False, True]
+    await manager.unsave("web")
+    assert [(tmp_path / place / kept).exists() for place in ("run", "etc")] == [True, False]
+    assert (await manager.namespace_limits("shop")).total == view.total
+    await manager.limit_namespace("shop", ["memory=unlimited"])
+    await manager.delete("web")
+    assert (await manager.namespace_limits("shop")).total == Limits(cpu_weight=50, io_weight=50)
+    await manager.delete("api")
+    assert not (tmp_path / "run" / kept.parent).exists()
+
+
+async def test_an_app_and_a_namespace_with_one_slice_are_told_apart(manager: Manager) -> None:
+    """systemd could not."""
+    await manager.start(apps.app("shop"))
+    await manager.start(apps.app("web", namespace="shop"))
+    with pytest.raises(Conflict, match="the same slice"):
+        await manager.limit_namespace("shop", ["memory=8G"])
+
+
+def test_a_damaged_namespace_says_where(tmp_path: Path) -> None:
+    """And what to do."""
+    store = Store(tmp_path / "run", tmp_path / "etc", tmp_path / "lock", "x.target")
+    namespaces.write(store, "shop", Limits(memory_max=5, cpus=(0,)), saved=False)
+    assert namespaces.read(store, "shop") == Limits(memory_max=5, cpus=(0,))
+    file = tmp_path / "run/pysup-shop.slice.d/pysup.conf"
+    file.write_text(file.read_text().replace(json.dumps({"memory_max": 5, "cpus": [0]}), "{"))
+    with pytest.raises(Exception, match=r"pysup\.conf cannot be read back"):
+        namespaces.read(store, "shop")
