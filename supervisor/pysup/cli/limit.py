@@ -64,8 +64,8 @@ def limit(
     Examples:
       pysup limit web
       pysup limit web memory=2G cpu=150% tasks=200      each instance
-      pysup limit web --total memory=6G                 all of them together
-      pysup limit web weight=200                        twice the share of other apps
+      pysup limit web --total memory=6G                 all of them
+      pysup limit web weight=200                        twice the usual share
       pysup limit web cpus=0-3 io_write=/srv:20M
       pysup limit web memory=unlimited
       pysup limit --namespace shop memory=8G
