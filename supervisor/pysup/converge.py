@@ -152,8 +152,8 @@ def companions_up(app: str) -> Conversation[list[str]]:
 
 
 def listening(app: str) -> Conversation[list[str]]:
-    """The app's socket units that are there."""
-    return (yield from states.active([names.socket_pattern(app), names.probe_pattern(app)]))
+    """The app's socket units that are there, and what a connection has started, which has the sockets, too."""
+    return (yield from states.active([names.socket_pattern(app), names.probe_pattern(app), names.wake_unit(app)]))
 
 
 def start_now(store: Store, workshop: Workshop, app: App, *, force: bool) -> Conversation[bool]:

@@ -21,6 +21,7 @@ from pysup.limiting import change, namespaces
 from pysup.limiting.words import Wish
 from pysup.reload import ReloadOptions, Roll
 from pysup.selector import Chosen
+from pysup.states import UnitState
 from pysup.store import Store, Stored
 from pysup.unit import ActiveState, Scope
 
@@ -95,9 +96,12 @@ class Operator:
         self._front(app.name).check(app)
         old = self.store.find(app.name)
         units = await self.bus.converse(states.loaded(status.patterns([app.name])))
-        up = {name: units[name.unit].active_state for name in map(names.parse_instance, units) if name}
+        found = {name: units[name.unit] for name in map(names.parse_instance, units) if name}
         # Those that are being started again and again come first: nothing is lost with them.
-        running = sorted((name for name in up if up[name] not in _DOWN), key=lambda name: (up[name] is _UP, name))
+        running = sorted(
+            (name for name, state in found.items() if _is_running(state)),
+            key=lambda name: (found[name].active_state is _UP, name),
+        )
         gap = plan.closes_first(old.app, app) if old and old.app and running else ""
         if old is None or not running or gap:
             begun = await self.converge(app, restart=True, force=True)
@@ -265,6 +269,12 @@ class Operator:
             yield
         finally:
             os.close(descriptor)
+
+
+def _is_running(state: UnitState) -> bool:
+    """Whether it runs, or ends without having been told to: then systemd may start it again at any moment."""
+    ends_by_itself = state.active_state is ActiveState.DEACTIVATING and not state.job
+    return ends_by_itself or state.active_state not in _DOWN
 
 
 def _let_go(taken: asyncio.Future[int]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from pysup import companions, names, sockets
@@ -100,15 +100,18 @@ def closes_first(before: App, app: App) -> str:
     return ""
 
 
-def change_sockets(steps: Plan, before: App, app: App, numbers: tuple[int, ...], listening: Iterable[str]) -> Plan:
+def change_sockets(steps: Plan, before: App, app: App, numbers: tuple[int, ...], listening: Collection[str]) -> Plan:
     """The plan with the stops of sockets that are no longer wanted, or wanted otherwise.
 
-    A socket cannot change under running instances: it takes them down with it, and comes back with them.
+    A socket cannot change under running instances: it takes them down with it, and comes back with them. Nor can it be
+    opened while that runs which a connection starts.
     """
     texts, wanted = sockets.files(before, numbers), sockets.files(app, numbers)
-    files = {unit: names.socket_file(unit) for unit in listening}
+    wake = names.wake_unit(app.name)
+    files = {unit: names.socket_file(unit) for unit in listening if unit != wake}
     changed = {unit for unit, file in files.items() if file not in wanted or wanted[file] != texts.get(file)}
-    return replace(steps, stop=(*sorted(changed), *steps.stop))
+    woken = {wake} & {*listening} if changed else set()
+    return replace(steps, stop=(*sorted(changed | woken), *steps.stop))
 
 
 def change_companions(

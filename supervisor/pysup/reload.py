@@ -126,12 +126,14 @@ class Roll:
         try:
             if opened:
                 await asyncio.to_thread(self.store.write_spare, opened)
-                await jobs.perform(self.bus, [systemd1.start_unit(unit) for unit in units])
+                # systemd opens no socket while that runs which a connection to it would start.
+                stops = map(systemd1.stop_unit, await self._woken())
+                await jobs.perform(self.bus, [*stops, *map(systemd1.start_unit, units)])
                 await starting.opened(self.bus, self.app, self.rendered.numbers)
             return await self._start_spares()
         except StartFailed as exc:
             await self._settle()
-            await self._stop(units)
+            await self._close(units)
             self.store.drop(opened)
             raise StartFailed(
                 f"{exc.message}; nothing else was touched: all instances run as before",
@@ -166,7 +168,7 @@ class Roll:
         done: list[InstanceName] = []
         for batch in _batches(running, self.at_once):
             if len(done) + len(batch) == len(running):
-                await self._close()
+                await self._close_old()
             left = {name.number: self.old.app or self.app for name in running if name not in batch}
             served = {**left, **{name.number: self.app for name in done}, **helpers}
             await self.front.serve(served, self.app.stop_timeout)
@@ -185,10 +187,17 @@ class Roll:
                 await self._roll_back(exc, done, batch)
             done += batch
 
-    async def _close(self) -> None:
+    async def _close_old(self) -> None:
         """Have systemd close the sockets that are no longer wanted; instances that have them go on serving them."""
         found = await self.bus.converse(states.active([names.socket_pattern(self.app.name)]))
-        await self._stop([unit for unit in found if unit not in self.rendered.files])
+        await self._close([unit for unit in found if unit not in self.rendered.files])
+
+    async def _close(self, units: Sequence[str]) -> None:
+        """Close sockets; what a connection has started has them, too, and lasts a second."""
+        await self._stop([*units, *(await self._woken() if units else ())])
+
+    async def _woken(self) -> list[str]:
+        return await self.bus.converse(states.active([names.wake_unit(self.app.name)]))
 
     async def _roll_back(self, exc: StartFailed, done: Sequence[InstanceName], batch: Sequence[InstanceName]) -> None:
         """Put the old settings back for the instances that failed with the new ones, and say how things stand."""
