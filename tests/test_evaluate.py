@@ -138,7 +138,7 @@ def test_nvms_versions_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.systemd
 def test_under_sudo_it_runs_as_whoever_typed_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unless the file is root's: then nobody else has written it."""
+    """Unless only root may change the file: then nobody else has written it."""
     import pwd
 
     ada = pwd.getpwnam("ada")
@@ -147,10 +147,11 @@ def test_under_sudo_it_runs_as_whoever_typed_that(tmp_path: Path, monkeypatch: p
     folder.mkdir()
     text = "module.exports = { uid: process.getuid(), home: process.env.HOME, groups: process.getgroups().length > 0 }"
     try:
-        assert javascript(folder, "a.config.js", text)["uid"] == 0
+        expected = {"uid": ada.pw_uid, "home": ada.pw_dir, "groups": True}
+        assert javascript(folder, "a.config.js", text) == expected  # root's, but its directory is not
         os.chown(folder / "a.config.js", ada.pw_uid, ada.pw_gid)
         assert stat.S_IMODE((folder / "a.config.js").stat().st_mode) & 0o444
-        expected = {"uid": ada.pw_uid, "home": ada.pw_dir, "groups": True}
         assert javascript(folder, "a.config.js", text) == expected
+        assert javascript(tmp_path, "a.config.js", text)["uid"] == 0
     finally:
         shutil.rmtree(folder)

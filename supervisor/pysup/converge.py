@@ -10,6 +10,7 @@ from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.call import Call, Conversation
 from pysup.bus.call import check as check_reply
+from pysup.host import trust
 from pysup.plan import Plan
 from pysup.render import File, Machine, Rendered, render, render_spare, render_trial
 from pysup.selector import Chosen
@@ -43,19 +44,32 @@ class Workshop:
 
     def render(self, app: App, *, saved: bool) -> Rendered:
         """The files of *app* for the directory that it lives in."""
-        rendered = render(app, self._known_machine(), str(self._store.directory(saved=saved)))
+        rendered = render(
+            app,
+            self._known_machine(),
+            str(self._store.directory(saved=saved)),
+            opened=trust.opened_by_account(app, self._scope),
+        )
         if not app.balance:
             return rendered
         return replace(rendered, files={**rendered.files, names.balancer_file(app.name): self._config(app)})
 
     def render_spare(self, app: App, index: int) -> Mapping[str, File]:
         """The files of one more instance, in which a new version proves itself; *index* tells several apart."""
-        files = render_spare(app, self._known_machine(), str(self._store.runtime), index)
+        files = render_spare(
+            app,
+            self._known_machine(),
+            str(self._store.runtime),
+            index,
+            opened=trust.opened_by_account(app, self._scope),
+        )
         return self._configured(app, names.spare(index), files)
 
     def render_trial(self, app: App) -> Mapping[str, File]:
         """The files of one that is only tried, apart from any client; none where that is not needed."""
-        files = render_trial(app, self._known_machine(), str(self._store.runtime))
+        files = render_trial(
+            app, self._known_machine(), str(self._store.runtime), opened=trust.opened_by_account(app, self._scope)
+        )
         return self._configured(app, names.TRIAL, files)
 
     def count_cpus(self) -> int:

@@ -44,12 +44,11 @@ def replace_bytes(directory: Path, path: str, content: bytes, mode: int) -> None
 
 
 def make(directory: Path, *, mode: int = 0o755) -> None:
-    """Have a directory, and those above it for all to read; nobody else may write there, whatever the umask is."""
+    """Have a directory, and those above it: nobody else may write to any of them, however open the umask is."""
     if not directory.is_dir():
         make(directory.parent)
         with contextlib.suppress(FileExistsError):
-            directory.mkdir(mode=0o700)
-            directory.chmod(mode)
+            directory.mkdir(mode=mode)
 
 
 def discard(directory: Path, *, last: str) -> None:

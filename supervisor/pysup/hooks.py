@@ -131,7 +131,7 @@ def write(store: Store, scope: Scope, hooks: Hooks, python: str) -> bool:
             for path in (DROP_IN, UNIT, SHELL, PYTHON, SETTINGS):
                 disk.unlink(place / path)
         else:
-            (place / DROP_IN).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            disk.make((place / DROP_IN).parent)
             for path, file in _files(place, scope, hooks, python).items():  # the drop-in, that has it work, comes last
                 disk.replace((place / path).parent, Path(path).name, file)
         return before != [disk.read(place / path) for path in (DROP_IN, UNIT)]

@@ -14,8 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from pysup import disk
 from pysup.app import App
 from pysup.errors import Conflict, NotPermitted
+from pysup.host import trust
 from pysup.journal import Entry, Kind, More, Query, Tail
 from pysup.names import InstanceName
 
@@ -60,12 +62,12 @@ def empty(file: LogFile) -> int | None:
     may run as root.
     """
     path = Path(file.path)
-    if path.parent.resolve() != path.parent:
-        raise Conflict(f"{path} is not emptied: its directory is a link", hint=f"Name it {path.resolve()}.")
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = trust.open_unlinked(path, os.O_WRONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
+    except NotADirectoryError as exc:
+        raise Conflict(f"{path} is not emptied: its directory is a link", hint=f"Name it {path.resolve()}.") from exc
     except PermissionError as exc:
         raise NotPermitted(f"{path} may not be emptied", hint="Type sudo before the command.") from exc
     except OSError as exc:
@@ -82,7 +84,7 @@ def empty(file: LogFile) -> int | None:
 
 def mark_flushed(directory: Path, name: InstanceName) -> None:
     """Remember that what an instance has written to the journal until now is not to be shown; until the next boot."""
-    directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+    disk.make(directory)
     mark = directory / f"{name}.flushed"
     mark.touch(mode=0o644)
     os.utime(mark)
@@ -99,7 +101,10 @@ def flushed(directory: Path, name: InstanceName) -> int | None:
 def last(file: LogFile, lines: int | None) -> list[FileLine]:
     """The last *lines* of a file, or all; none if it is not there (yet) or may not be read."""
     try:
-        with open(file.path, "rb") as stream:  # noqa: PTH123 (a Path has no use here)
+        descriptor = os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would be waited for
+        with os.fdopen(descriptor, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return []
             data = stream.read() if lines is None else _end(stream, lines)
     except OSError:
         return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import stat
 from collections.abc import Collection
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from pysup.bus import systemd1
 from pysup.bus.call import Conversation
 from pysup.bus.call import check as check_reply
 from pysup.errors import EnvironmentProblem, NotFound, SpecError
-from pysup.host import calendar, cgroups, creds, features, ports, users
+from pysup.host import calendar, cgroups, creds, features, ports, trust, users
 from pysup.host.features import Feature
 from pysup.limits import Limits
 from pysup.limits.table import directives
@@ -47,6 +48,7 @@ def check(app: App, scope: Scope, *, strict: bool = False) -> None:
         is_file = found.kind in (reference.CREDENTIAL, reference.ENCRYPTED) and not found.is_blob
         if is_file and not Path(found.where).exists():
             raise SpecError(f"app {app.name!r}: secret {name!r}: {found.where!r} is not there", hint="Check the path.")
+    _check_log_files(app, scope)
     for folder in _missing_log_folders(app):
         if strict or not folder.parent.is_dir():
             raise SpecError(
@@ -58,10 +60,11 @@ def prepare(app: App) -> None:
     """Make the directories of its log files, as its account's; what is above them has to be there."""
     for folder in _missing_log_folders(app):
         try:
-            folder.mkdir()
             if app.user and os.geteuid() == 0:
                 account = users.get(app.user)
-                os.chown(folder, account.uid, account.gid, follow_symlinks=False)
+                trust.make_folder(folder, account.uid, account.gid)
+            else:
+                folder.mkdir()
         except OSError as exc:
             raise SpecError(
                 f"app {app.name!r}: the directory {str(folder)!r} for its log files cannot be made: {exc.strerror}",
@@ -72,6 +75,20 @@ def prepare(app: App) -> None:
 def _missing_log_folders(app: App) -> list[Path]:
     folders = dict.fromkeys(Path(where).parent for where in (app.log.output, app.log.error) if where.startswith("/"))
     return [folder for folder in folders if not folder.is_dir()]
+
+
+def _check_log_files(app: App, scope: Scope) -> None:
+    """Raise SpecError for a file of root's that the app's account would have to append to."""
+    for where in trust.opened_by_account(app, scope):
+        try:
+            found = Path(where).lstat()
+        except OSError:
+            continue
+        if found.st_uid == 0 and not found.st_mode & stat.S_IWOTH:
+            raise SpecError(
+                f"app {app.name!r}: {where} is root's, in a directory that {app.user} may change",
+                hint=f"systemd must not open it as root there. Give it to the app: chown -h {app.user} {where}",
+            )
 
 
 def _check_accounts(app: App, scope: Scope) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pysup import balancers, check, companions, idle, names, preload, probe, servers, sockets, spec
+from pysup import balancers, check, companions, idle, names, preload, probe, redirect, servers, sockets, spec
 from pysup.app import PER_CORE, App, Limits
 from pysup.errors import SpecError
 from pysup.health import ReadyWhen
@@ -16,6 +16,12 @@ from pysup.unit import Scope
 from pysup.unitfile import command_line, print_environment, quote, section, specifier
 
 Lines = Iterator[tuple[str, str]]
+
+# Files of variables are often the account's own, and commands of the unit that run as root (hooks) get them as well.
+_OF_THE_LOADER = (
+    *("LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "LD_DEBUG", "LD_DEBUG_OUTPUT", "LD_PROFILE", "LD_PROFILE_OUTPUT"),
+    *("GLIBC_TUNABLES", "GCONV_PATH", "MALLOC_TRACE", "BASH_ENV", "ENV"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +57,8 @@ class File:
 class _Form:
     """What a service unit of the app is written from; ``instance`` stands for the number in it.
 
-    ``door`` is which of its sockets it is asked on, ``inherits`` are all of them but for those of ``spread``.
+    ``door`` is which of its sockets it is asked on, ``inherits`` are all of them but for those of ``spread``; its
+    account opens the log files of ``opened``.
     """
 
     app: App
@@ -65,6 +72,7 @@ class _Form:
     probe: str
     balancer: str
     launch: str
+    opened: Collection[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +83,8 @@ class Rendered:
     numbers: tuple[int, ...]
 
 
-def render(app: App, machine: Machine, directory: str) -> Rendered:
-    """The unit files of *app*, to be put in *directory*.
+def render(app: App, machine: Machine, directory: str, *, opened: Collection[str] = ()) -> Rendered:
+    """The unit files of *app*, to be put in *directory*; its account opens the log files of *opened* itself.
 
     Raises SpecError when the machine has too few CPUs for it, or the program cannot meet its ready condition, or is
     known not to take a socket.
@@ -88,7 +96,7 @@ def render(app: App, machine: Machine, directory: str) -> Rendered:
     instances = [names.instance_unit(app.name, number) for number in numbers if not app.is_job]
     started = [*(sockets.all_units(app, numbers) if app.on_demand else instances), *companions.wanted(beside)]
     files = {
-        names.template_unit(app.name): File(_template(app, machine, directory)),
+        names.template_unit(app.name): File(_template(_form(app, machine, directory, opened))),
         names.target_unit(app.name): File(_target(app, machine.scope, started, numbers)),
         names.slice_unit(app.name, app.namespace): File(_slice(app)),
     }
@@ -137,24 +145,26 @@ def is_edited(template: str) -> bool:
     return not marker or digest != _digest(above)
 
 
-def render_spare(app: App, machine: Machine, directory: str, index: int = 0) -> dict[str, File]:
+def render_spare(
+    app: App, machine: Machine, directory: str, index: int = 0, *, opened: Collection[str] = ()
+) -> dict[str, File]:
     """The files of one more instance, to stand beside those of the app in *directory*; it is not started again."""
     kind = names.spare(index)
     doors = {names.probe_unit(app.name, kind): sockets.probe(app, kind)} if app.probed else {}
-    form = _beside(_form(app, machine, directory), kind, index)
+    form = _beside(_form(app, machine, directory, opened), kind, index)
     return _render_beside(replace(form, inherits=sockets.inherited(app, kind)), kind, doors)
 
 
-def render_trial(app: App, machine: Machine, directory: str) -> dict[str, File]:
+def render_trial(app: App, machine: Machine, directory: str, *, opened: Collection[str] = ()) -> dict[str, File]:
     """The files of an instance that shares no socket, but has its own of the same names; none if nobody asks it."""
     if not sockets.is_tried(app):
         return {}
     doors = sockets.stand_ins(app)
-    form = _beside(_form(replace(app, watchdog=None), machine, directory), names.TRIAL)
+    form = _beside(_form(replace(app, watchdog=None), machine, directory, opened), names.TRIAL)
     return _render_beside(replace(form, door=sockets.stand_in(app), inherits=[*doors]), names.TRIAL, doors)
 
 
-def _form(app: App, machine: Machine, directory: str) -> _Form:
+def _form(app: App, machine: Machine, directory: str, opened: Collection[str]) -> _Form:
     """That of the template."""
     return _Form(
         app=app,
@@ -166,6 +176,7 @@ def _form(app: App, machine: Machine, directory: str) -> _Form:
         probe=names.probe_file(app.name),
         balancer=names.balancer_file(app.name),
         launch=names.launch_file(app.name),
+        opened=opened,
     )
 
 
@@ -203,8 +214,8 @@ def _render_beside(form: _Form, kind: str, doors: Mapping[str, str]) -> dict[str
     return {**files, names.spare_unit(app.name, kind): File(text)}
 
 
-def _template(app: App, machine: Machine, directory: str) -> str:
-    form = _form(app, machine, directory)
+def _template(form: _Form) -> str:
+    app = form.app
     text = (
         f"# Made by pysup, which reads it back. To add directives: systemctl edit {names.template_unit(app.name)}\n"
         + section("Unit", _unit_section(form))
@@ -281,7 +292,7 @@ def _service_section(form: _Form) -> Lines:
         yield "Environment", quote(f"{name}={value}")
     yield from _environment(form)
     yield from _ending(app)
-    yield from _output(app, form.instance)
+    yield from _output(form)
     yield from limits(companions.limits(app), app.nice)
     yield from _extra(app.service)
 
@@ -293,6 +304,8 @@ def _exec_start(form: _Form) -> str:
     words = preload.argv(app, f"{form.directory}/{form.preload}", count)
     words = variables.argv(app.secret_env, servers.argv(app, words, f"{form.directory}/{form.launch}"))
     command = command_line(words)
+    if before := redirect.words(app, form.opened):
+        command = f"{command_line(before).replace('{instance}', form.instance)} {command.removeprefix(':')}"
     if (app.log.output, app.log.error) != ("journal", "journal"):
         return command
     cat = command_line([form.machine.systemd_cat])
@@ -301,13 +314,15 @@ def _exec_start(form: _Form) -> str:
 
 
 def _environment(form: _Form) -> Lines:
-    app = form.app
+    app, machine = form.app, form.machine
     numbers = f"PYSUP_INSTANCE={form.instance} {app.instance_var}={form.instance}"
     yield "Environment", f"{quote('PYSUP_APP=' + app.name)} {numbers}"
     if preload.is_for(app) and app.ready.when is not ReadyWhen.NOTIFY:  # else listening is what makes it ready
         yield "Environment", f"PYSUP_READY={'send' if app.ready.when is ReadyWhen.SEND else 'none'}"
     for file in app.env_files:
         yield "EnvironmentFile", specifier(file)
+    if app.env_files and app.user and machine.scope is Scope.SYSTEM:
+        yield "UnsetEnvironment", " ".join(name for name in _OF_THE_LOADER if name not in app.env)
     if app.env:
         yield "EnvironmentFile", specifier(f"{form.directory}/{form.environment}")
     for directive, value in reference.directives(app.secrets):
@@ -330,10 +345,13 @@ def _ending(app: App) -> Lines:
     yield "TimeoutStopSec", span(app.stop_timeout)
 
 
-def _output(app: App, instance: str) -> Lines:
+def _output(form: _Form) -> Lines:
+    app, instance = form.app, form.instance
     yield "SyslogIdentifier", f"{names.PREFIX}{app.name}@{instance}"
     for directive, where in (("StandardOutput", app.log.output), ("StandardError", app.log.error)):
-        if where.startswith("/"):
+        if where in form.opened:
+            where = "journal"  # what the shell says if it cannot
+        elif where.startswith("/"):
             where = "append:" + specifier(where).replace("{instance}", instance)
         yield directive, where
     # systemd 252 does not tell journald of a 0, whose own limit holds then: of 100,000 lines at once it kept 35,000.

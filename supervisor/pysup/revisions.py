@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
-from pysup import spec, unitfile
+from pysup import disk, spec, unitfile
 from pysup.app import App
 from pysup.errors import CorruptUnit, NotFound
 
@@ -72,8 +72,7 @@ def record(directory: Path, name: str, template: str, environment: str) -> None:
     if there and _same(_read(folder, there[-1]), content):
         return
     number = there[-1] + 1 if there else 1
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    disk.make(folder, mode=0o700)
     said = {"at": time.time(), "who": _who(), "why": _why.get()}
     staged = folder / ".new"
     staged.unlink(missing_ok=True)

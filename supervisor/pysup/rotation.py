@@ -10,6 +10,7 @@ from pathlib import Path
 from pysup import names
 from pysup.app import App
 from pysup.errors import Conflict, SpecError
+from pysup.host import trust, users
 from pysup.unit import Scope
 
 _DIGIT = "[0-9]"
@@ -38,6 +39,9 @@ def snippet(app: App, scope: Scope, options: Options) -> str:
         lines.append(f"maxsize {options.max_size}")
     lines += ["missingok", "notifempty", "compress", "delaycompress"]
     lines += _restart(app, scope) if options.restart else ["copytruncate"]
+    if trust.opened_by_account(app, scope):
+        account = users.get(app.user)
+        lines.insert(0, f"su {account.name} {app.group or account.gid}")
     body = "".join(f"    {line}\n" for line in lines)
     return "\n".join(patterns) + " {\n" + body + "}\n"
 

@@ -122,7 +122,7 @@ class Store:
         import fcntl  # reading needs no lock, and so need not load it
 
         with disk.writing(self.locks):
-            self.locks.mkdir(mode=0o755, parents=True, exist_ok=True)
+            disk.make(self.locks)
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             descriptor = os.open(self.locks / f"{name}.lock", flags, 0o600)
         try:
@@ -139,7 +139,7 @@ class Store:
         import fcntl
 
         with disk.writing(self.locks):
-            self.locks.mkdir(mode=0o755, parents=True, exist_ok=True)
+            disk.make(self.locks)
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             descriptor = os.open(self.locks / f"{name}.{purpose}", flags, 0o600)
         try:
@@ -204,7 +204,7 @@ class Store:
         """Have the app count as unfinished for a block, and after it unless it ends well."""
         mark = self.locks / f"{name}.unfinished"
         with disk.writing(self.locks):
-            self.locks.mkdir(mode=0o755, parents=True, exist_ok=True)
+            disk.make(self.locks)
             mark.touch(mode=0o600)
         yield
         mark.unlink(missing_ok=True)
@@ -229,7 +229,7 @@ class Store:
     def write_spare(self, files: Mapping[str, File]) -> None:
         """Put the files of a spare instance beside the app's, or sockets to come, until the next boot at most."""
         with disk.writing(self.runtime):
-            self.runtime.mkdir(parents=True, exist_ok=True)
+            disk.make(self.runtime)
             for path, file in files.items():
                 disk.replace(self.runtime, path, file)
 
@@ -307,7 +307,7 @@ class Store:
             return
         staging, committed = _hidden(directory, name)
         with disk.writing(directory):
-            directory.mkdir(parents=True, exist_ok=True)
+            disk.make(directory)
             try:
                 _stage(staging, files, links)
                 staging.rename(committed)

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pysup import check, jobs, names, states
+from pysup import check, disk, jobs, names, states
 from pysup.app import Limits
 from pysup.bus import systemd1
 from pysup.bus.call import NO_SUCH_UNIT
@@ -270,7 +270,7 @@ def _environment_file(scope: Scope, unit: str, env: Mapping[str, str]) -> Iterat
     folder = ground.lock_dir(scope)
     file = folder / f"{unit.removesuffix('.service')}.env"
     try:
-        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        disk.make(folder)
         new = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         with os.fdopen(os.open(folder / "run.lock", new, 0o600), "w") as sweeping:
             fcntl.flock(sweeping, fcntl.LOCK_EX)  # nobody sweeps between the making of a file and its lock

@@ -3,6 +3,8 @@
 # the environment. It only decides whether there is something to tell, and has systemd run hooks.py, which does; nobody
 # waits for that. At most one end in ten seconds is told of an instance; the others are counted.
 what=$1 manager=$2 python=$3 number=$5 id=${4#pysup-}@$5
+# The environment is the app's, of which its user may have written a part, and this runs as root.
+[ "$manager" = --user ] || { PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin && unset DBUS_SYSTEM_BUS_ADDRESS; }
 case $number in *[!0-9]*) exit 0 ;; esac # the spare of a reload
 case $manager in --user) state=${XDG_RUNTIME_DIR:?}/pysup/hooks ;; *) state=/run/pysup/hooks ;; esac
 

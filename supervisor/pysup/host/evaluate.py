@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from pysup.errors import EnvironmentProblem, SpecError
-from pysup.host import nvm, users
+from pysup.host import nvm, trust, users
 
 PROGRAM = Path(__file__).with_name("evaluate.cjs")
 SECONDS = 10.0
 MOST = 32 * 1024 * 1024
+
+_HARMLESS = ("PATH", "LANG", "LC_ALL", "TZ", "TERM", "NODE_ENV")
 
 _HINTS = {
     "function": "PM2 does not call it either; export what it returns: module.exports = config()",
@@ -28,7 +30,7 @@ def javascript(file: Path, *, timeout: float = SECONDS) -> Any:
     """What *file* exports, as plain data.
 
     ``{"$pysup": KIND}`` stands for what is no data: functions, regular expressions (with their ``text``). What the file
-    prints goes to stderr. Under sudo it runs as the user who typed that, unless the file is root's.
+    prints goes to stderr. For root it runs as the user behind sudo, or as who else may change it.
     Raises SpecError for a file that throws, does not end, or exports no object; EnvironmentProblem without node.
     """
     node = nvm.node()
@@ -79,11 +81,23 @@ def _run(command: list[str], file: Path, result: int, timeout: float) -> int:
 
 
 def _invoker(file: Path) -> dict[str, Any]:
-    """Under sudo, whoever typed it: their file must not become root's program by that."""
-    account = users.find(os.environ.get("SUDO_UID", "")) if os.geteuid() == 0 else None
-    if account is None or account.uid == 0 or file.stat().st_uid == 0:
+    """For root, who it must not be: a file that others may change, or its directory, must not become root's program.
+
+    Under sudo that is whoever typed it, else who may change the file.
+    """
+    whose = trust.stranger(file) if os.geteuid() == 0 else None
+    if whose is None:
         return {}
-    env = {**os.environ, "HOME": account.home, "USER": account.name, "LOGNAME": account.name}
+    invoker = users.find(os.environ.get("SUDO_UID", ""))
+    account = invoker if invoker and invoker.uid else users.find(str(whose))
+    if account is None:
+        raise SpecError(
+            f"{str(file)!r} can be changed by user {whose}, who has no account here, and root does not execute it",
+            hint=f"Give it to root, with the directories above it: chown root {file}",
+        )
+    # Behind sudo the environment is the invoker's; root's own is not for others to see.
+    kept = os.environ if account is invoker else {name: os.environ[name] for name in _HARMLESS if name in os.environ}
+    env = {**kept, "HOME": account.home, "USER": account.name, "LOGNAME": account.name}
     return {
         "user": account.uid,
         "group": account.gid,

@@ -37,6 +37,12 @@ def home(scope: Scope, account: str) -> dict[str, str]:
     return {"HOME": own.home, "USER": own.name} if own else {}
 
 
+def is_root(user: str) -> bool:
+    """Whether an app with this account, or without one, runs as root in the machine's manager."""
+    account = find(user) if user else None
+    return not user or (account is not None and account.uid == 0)
+
+
 def exists(user: str) -> bool:
     """Whether there is such an account, by name or number."""
     return find(user) is not None
