@@ -138,7 +138,7 @@ def _logfmt(shown: Line) -> str:
 
 
 def _quoted(text: str) -> str:
-    return text if re.fullmatch(r"[\w.:+/@-]+", text) else json.dumps(text, ensure_ascii=False)
+    return text if re.fullmatch(r"[\w.:+/@-]+", text) else output.plain(json.dumps(text, ensure_ascii=False))
 
 
 _VALUES: dict[str, Callable[[Line], str]] = {

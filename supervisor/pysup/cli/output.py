@@ -29,18 +29,18 @@ def _nowhere() -> TextIO:
 
 
 def echo(text: str = "") -> None:
-    """Print a line to stdout."""
-    print(text)
+    """Print a line to stdout, or several; of control characters, only our own colours."""
+    print(_tame(text))
 
 
 def note(text: str) -> None:
     """Print a line for people to stderr."""
-    print(paint(text, DIM, sys.stderr), file=sys.stderr)
+    print(paint(_tame(text), DIM, sys.stderr), file=sys.stderr)
 
 
 def warn(text: str) -> None:
     """Print a warning to stderr."""
-    print(f"pysup: {paint('warning:', YELLOW, sys.stderr)} {text}", file=sys.stderr)
+    print(f"pysup: {paint('warning:', YELLOW, sys.stderr)} {_tame(text)}", file=sys.stderr)
 
 
 def print_error(exc: PysupError) -> None:
@@ -49,11 +49,11 @@ def print_error(exc: PysupError) -> None:
         flush()
     except OSError:  # who cannot read stdout any more may still read this
         give_up()
-    print(f"pysup: {paint(exc.message, RED, sys.stderr)}", file=sys.stderr)
+    print(f"pysup: {paint(_tame(exc.message), RED, sys.stderr)}", file=sys.stderr)
     for line in exc.log if isinstance(exc, StartFailed) else ():
         print("  " + paint(f"| {plain(line)}", DIM, sys.stderr), file=sys.stderr)
     if exc.hint:
-        print(f"  {exc.hint}", file=sys.stderr)
+        print(f"  {_tame(exc.hint)}", file=sys.stderr)
 
 
 def flush() -> None:
@@ -89,6 +89,24 @@ def paint(text: str, code: str, stream: TextIO | None = None) -> str:
 def plain(text: str) -> str:
     """Text of somebody else's without control characters: they could rule the terminal."""
     return "".join(char if char.isprintable() or char == "\t" else _visible(char) for char in text)
+
+
+def _tame(text: str) -> str:
+    """Text that was put together, where nobody else's part of it may rule the terminal: the last of several lines.
+
+    Line ends and our own colours stay.
+    """
+    if text.isprintable():
+        return text
+    import re  # few texts have such characters
+
+    own = rf"\x1b\[(?:0|{'|'.join((GREEN, RED, YELLOW, BLUE, DIM, BOLD))})m"
+    return "".join(
+        part
+        if index % 2
+        else "".join(char if char == "\n" or (char.isspace() and char >= "\xa0") else plain(char) for char in part)
+        for index, part in enumerate(re.split(f"({own})", text))
+    )
 
 
 def width() -> int | None:
