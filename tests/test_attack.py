@@ -16,7 +16,7 @@ import pytest
 import apps
 import grounds
 import programs
-from pysup import local, logs, rotation
+from pysup import hooks, local, logs, rotation
 from pysup.app import Log
 from pysup.errors import Conflict, SpecError
 from pysup.events import HookRan
@@ -25,6 +25,7 @@ from pysup.host import evaluate, trust
 from pysup.rotation import Options
 from pysup.sync import Manager
 from pysup.unit import Scope
+from running import Running
 
 pytestmark = pytest.mark.systemd
 
@@ -279,3 +280,82 @@ def test_the_vault_of_another_is_not_read(manager: Manager) -> None:
             as_ada("ls", "/var/lib/pysup/secrets/web")
     finally:
         manager.remove_secret("web", "key")
+
+
+def test_root_is_told_whose_file_it_obeys(pysup: Command, home: Path) -> None:
+    """A file of apps that somebody else may change; one of root's own is nobody's business."""
+    file = write(home / "pysup.toml", "[apps.web]\ncommand = 'sleep 1000'\n")
+    for words in (("diff", str(file)), ("apply", "--dry-run", str(file))):
+        assert f"{file} can be changed by user {ADA}, and says what root runs" in pysup(*words).stderr
+    folder = Path("/opt/attack")
+    folder.mkdir()
+    try:
+        shutil.copyfile(file, folder / "pysup.toml")
+        assert "can be changed" not in pysup("diff", cwd=folder).stderr
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_root_finds_no_program_where_it_happens_to_be(pysup: Command, home: Path) -> None:
+    """A PATH with ./node_modules/.bin, a dot or an empty place in it."""
+    (home / "node_modules/.bin").mkdir(parents=True)
+    for folder in (home, home / "node_modules/.bin"):
+        for name in ("sleep", "systemctl", "systemd-run", "journalctl", "tail", "node", "sh"):
+            write(folder / name, f"#!/bin/sh\nid -u >>{home}/ran\nexec /bin/sleep 1000\n")
+    path = f"./node_modules/.bin:.::{grounds.environment()['PATH']}"
+    pysup("start", "sleep 1000", "-n", "web", cwd=home, env={"PATH": path})
+    try:
+        assert "/sleep" in pysup("describe", "web", cwd=home, env={"PATH": path}).stdout
+        pysup("run", "true", cwd=home, env={"PATH": path})
+        pysup("logs", "web", "--no-follow", cwd=home, env={"PATH": path})
+        assert not (home / "ran").exists()
+    finally:
+        pysup("delete", "web")
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_root_imports_is_not_written_through_a_link(pysup: Command, home: Path, force: bool) -> None:
+    """One that leads nowhere yet would be made by root; with --force the link is replaced, not what it leads to."""
+    write(home / "ecosystem.json", '{"apps": [{"name": "web", "script": "sleep", "args": "1000"}]}')
+    goal = SHADOW if force else Path("/etc/not-there-yet")
+    as_ada("ln", "-s", goal, home / "out.toml")
+    words = ("import", "ecosystem.json", "-o", "out.toml", *(["--force"] if force else []))
+    result = pysup(*words, cwd=home, check=False)
+    assert (result.returncode == 0) is force, result.stderr
+    assert SHADOW.read_text() == "precious\n"
+    assert not Path("/etc/not-there-yet").exists()
+    assert (home / "out.toml").is_symlink() is not force
+
+
+def test_root_shows_no_file_that_a_link_leads_to(manager: Manager, pysup: Command, home: Path) -> None:
+    """In the place of a log file: neither its last lines, nor what comes."""
+    SHADOW.chmod(0o600)
+    manager.start(apps.app("talker", user=ADA, log=Log(output=f"{home}/out.log")))
+    as_ada("ln", "-sf", SHADOW, home / "out.log")
+    assert "precious" not in pysup("logs", "talker", "--no-follow").stdout
+    with Running("logs", "talker") as command:
+        as_ada("rm", home / "out.log")
+        write(home / "out.log", "now it is a file\n")
+        command.expect("now it is a file")
+    assert b"precious" not in command.seen
+
+
+def test_nobody_else_holds_a_lock(manager: Manager, tmp_path: Path) -> None:
+    """Who may open one, may hold it, and keep everybody from reloads and restarts."""
+    manager.start(apps.app("web"))
+    with local.store(Scope.SYSTEM).claim("other", "reload"):
+        pass
+    script = Path(hooks.__file__).with_name("companions") / "restart.sh"
+    subprocess.run(["/bin/sh", script, "--system", "web", "0", "", "a test"], check=True, umask=0)
+    locks = [file for file in Path("/run/pysup").iterdir() if file.suffix in (".lock", ".reload")]
+    assert {"web.lock", "web.reload", "other.reload"} <= {file.name for file in locks}
+    assert {file.stat().st_mode & 0o077 for file in locks} == {0}
+
+
+def test_only_the_apps_account_writes_to_its_input(manager: Manager) -> None:
+    """The FIFO is in a directory of root's, and its owner's alone."""
+    manager.start(apps.app("web", user="nobody", stdin=True))
+    with pytest.raises(subprocess.CalledProcessError):
+        as_ada("sh", "-c", "echo evil >/run/pysup/web@0.stdin")
+    with pytest.raises(subprocess.CalledProcessError):
+        as_ada("mv", "/run/pysup/web@0.stdin", "/run/pysup/away")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pysup.errors import NotPermitted, PysupError, StoreError
+from pysup.errors import Conflict, NotPermitted, PysupError, StoreError
 
 if TYPE_CHECKING:
     from pysup.render import File
@@ -41,6 +41,17 @@ def replace_bytes(directory: Path, path: str, content: bytes, mode: int) -> None
     staged.unlink(missing_ok=True)
     write_bytes(staged, content, mode)
     staged.rename(directory / path)
+
+
+def create(path: Path, text: str, *, replace: bool) -> None:
+    """Write a file of the caller's for all to read, and never through a link that somebody has put there."""
+    try:
+        if replace:
+            replace_bytes(path.parent, path.name, text.encode(), 0o644)
+        else:
+            write_bytes(path, text.encode(), 0o644)
+    except FileExistsError as exc:
+        raise Conflict(f"{path} is there already", hint="Look what it is (ls -l), or take another name.") from exc
 
 
 def make(directory: Path, *, mode: int = 0o755) -> None:

@@ -17,7 +17,7 @@ from typing import BinaryIO, Self
 from pysup import disk
 from pysup.app import App
 from pysup.errors import Conflict, NotPermitted
-from pysup.host import trust
+from pysup.host import trust, users
 from pysup.journal import Entry, Kind, More, Query, Tail
 from pysup.names import InstanceName
 
@@ -101,7 +101,7 @@ def flushed(directory: Path, name: InstanceName) -> int | None:
 def last(file: LogFile, lines: int | None) -> list[FileLine]:
     """The last *lines* of a file, or all; none if it is not there (yet) or may not be read."""
     try:
-        descriptor = os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would be waited for
+        descriptor = _opened(file.path)
         with os.fdopen(descriptor, "rb") as stream:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return []
@@ -112,6 +112,17 @@ def last(file: LogFile, lines: int | None) -> list[FileLine]:
     whole = whole[:-1] if whole[-1] == b"" else whole
     wanted = whole if lines is None else whole[len(whole) - min(lines, len(whole)) :]
     return [FileLine(file=file, message=line) for line in wanted]
+
+
+def _opened(path: str) -> int:
+    """A file's descriptor; a FIFO is not waited for, and root follows no links of somebody else's."""
+    flags = os.O_RDONLY | os.O_NONBLOCK
+    return os.open(path, flags | os.O_CLOEXEC) if _stranger(path) is None else trust.open_unlinked(path, flags)
+
+
+def _stranger(path: str) -> int | None:
+    """Whose directory it is in, if root asks, and it is not root's."""
+    return trust.stranger(Path(path).parent) if os.geteuid() == 0 else None
 
 
 def _end(stream: BinaryIO, lines: int) -> bytes:
@@ -134,6 +145,8 @@ class FileTail:
     def __init__(self, file: LogFile, lines: int | None) -> None:
         self.file = file
         self._rest = b""
+        whose = _stranger(file.path)  # who could have it follow a link to what only root may read
+        group = None if whose is None else users.group_of(whose)
         self._process = subprocess.Popen(
             [
                 *("tail", "-F", "-q", "-n", "+1" if lines is None else str(lines)),
@@ -143,6 +156,9 @@ class FileTail:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for us
+            user=whose,
+            group=group,
+            extra_groups=None if whose is None else [],
         )
         os.set_blocking(self.fileno(), False)
 

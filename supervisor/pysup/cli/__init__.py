@@ -34,6 +34,8 @@ def execute(words: Sequence[str]) -> int:
     from pysup.errors import PysupError
 
     output.prepare()
+    if os.geteuid() == 0:
+        _leave_out_relative_places()
     try:
         code = _dispatch(words)
         output.flush()
@@ -50,6 +52,12 @@ def execute(words: Sequence[str]) -> int:
         output.print_error(PysupError(": ".join(filter(None, (exc.filename, exc.strerror or str(exc))))))
         code = FAILED
     return code
+
+
+def _leave_out_relative_places() -> None:
+    """Have root find no programs in whatever directory it is in: ``./node_modules/.bin`` may be anybody's."""
+    path = os.environ.get("PATH", "")
+    os.environ["PATH"] = ":".join(place for place in path.split(":") if place.startswith("/")) or os.defpath
 
 
 def _dispatch(words: Sequence[str]) -> int:

@@ -109,7 +109,9 @@ def apply(
 
 
 def _planned(file: str | None, scope: Scope, *, only: Sequence[str] | None, env: str | None, prune: bool) -> Planned:
-    wanted = document.load(file or filed.here(), scope=scope, env=env, only=filed.split(only))
+    file = file or filed.here()
+    filed.warn_of_strangers(file, scope)
+    wanted = document.load(file, scope=scope, env=env, only=filed.split(only))
     for name, note in wanted.notes:
         output.note(f"{name}: {note}")
     names = document.names(wanted.file, env=env) if only else [app.name for app in wanted.apps]

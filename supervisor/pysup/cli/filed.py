@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -103,10 +104,21 @@ def apps(file: str, scope: Scope, *, only: Sequence[str] | None = None, env: str
     """The apps of a file; what is worth telling about them is printed."""
     from pysup.files import document
 
+    warn_of_strangers(file, scope)
     loaded = document.load(file, scope=scope, env=env, only=split(only))
     for name, note in loaded.notes:
         output.note(f"{name}: {note}")
     return list(loaded.apps)
+
+
+def warn_of_strangers(file: str, scope: Scope) -> None:
+    """Tell root who else may change what it does by a file."""
+    from pysup.host import trust, users
+
+    whose = trust.stranger(file) if scope is Scope.SYSTEM and os.geteuid() == 0 else None
+    if whose is not None:
+        who = "others" if whose == trust.ANYBODY else f"user {users.name(whose)}"
+        output.warn(f"{file} can be changed by {who}, and says what root runs")
 
 
 def split(texts: Collection[str] | None) -> list[str]:

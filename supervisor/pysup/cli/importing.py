@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pysup import disk
 from pysup.cli import instances, output
 from pysup.cli.options import Scopes, chosen_scope, manager
 from pysup.errors import Conflict, SpecError
@@ -74,7 +75,7 @@ def _file(file: str | None, to: str | None, *, force: bool, dry_run: bool) -> No
     if not to or dry_run:
         output.echo(text.rstrip("\n"))
         return
-    target.write_text(text, encoding="utf-8")
+    disk.create(target, text, replace=force)
     output.echo(f"Wrote {to}. What it would do: pysup diff {to}")
 
 

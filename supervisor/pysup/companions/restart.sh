@@ -20,6 +20,7 @@ asked() { # UNIT: fields by which "pysup events" knows it, see deeds.py
 }
 
 case $manager in --user) locks=${XDG_RUNTIME_DIR:?}/pysup ;; *) locks=/run/pysup ;; esac
+umask 077 # who may open the lock may hold it
 mkdir -p "$locks" && exec 9>>"$locks/$app.reload" && flock 9 || exit 1
 
 for unit; do

@@ -37,6 +37,12 @@ def home(scope: Scope, account: str) -> dict[str, str]:
     return {"HOME": own.home, "USER": own.name} if own else {}
 
 
+def group_of(uid: int) -> int:
+    """The group of an account by its number; one of the same number if there is none."""
+    account = find(str(uid))
+    return account.gid if account else uid
+
+
 def is_root(user: str) -> bool:
     """Whether an app with this account, or without one, runs as root in the machine's manager."""
     account = find(user) if user else None

@@ -46,7 +46,7 @@ def to_word(record: Record, scope: Scope, uid: int) -> Word | None:
     """What the manager of that owner says about an instance; None for anything else, and for what is forged."""
     field, invocation = ("UNIT", "INVOCATION_ID") if scope is Scope.SYSTEM else ("USER_UNIT", "USER_INVOCATION_ID")
     name = names.parse_instance(record.text(field))
-    if name is None or record.text("_UID") != str(uid):
+    if name is None or record.text("_UID") != str(uid) or (scope is Scope.SYSTEM and record.text("_PID") != "1"):
         return None
     message_id, message = record.text("MESSAGE_ID"), record.text("MESSAGE")
     if not chronicle.is_known(message_id, message):
