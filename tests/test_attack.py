@@ -359,3 +359,15 @@ def test_only_the_apps_account_writes_to_its_input(manager: Manager) -> None:
         as_ada("sh", "-c", "echo evil >/run/pysup/web@0.stdin")
     with pytest.raises(subprocess.CalledProcessError):
         as_ada("mv", "/run/pysup/web@0.stdin", "/run/pysup/away")
+
+
+def test_root_is_told_of_env_files_that_others_may_change(manager: Manager, home: Path) -> None:
+    """With LD_PRELOAD in one they run what they like; an app with an account takes no such variable from it."""
+    file = str(write(home / ".env", "LD_LIBRARY_PATH=/evil\nA=b\n"))
+    (note,) = manager.start(apps.app("web", env_files=(file,))).notes
+    assert f"can change {file}" in note
+    shown = programs.shell("env; exec sleep 1000")
+    assert manager.start(apps.app("shown", user=ADA, env_files=(file,), command=shown)).notes == ()
+    lines = [entry.message for entry in manager.logs("shown")]
+    assert "A=b" in lines
+    assert not [line for line in lines if line.startswith("LD_")]

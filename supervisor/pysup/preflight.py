@@ -153,7 +153,17 @@ def ask(app: App, scope: Scope) -> Conversation[tuple[str, ...]]:
     yield from _check_ports(app, scope)
     missing = yield from _dependencies(app)
     vain = yield from without_effect(app, scope)
-    return missing + vain
+    return missing + vain + _strangers(app, scope)
+
+
+def _strangers(app: App, scope: Scope) -> tuple[str, ...]:
+    """A note on each env file of an app that runs as root which somebody else may change."""
+    if scope is Scope.USER or not users.is_root(app.user):
+        return ()
+    changeable = [file for file in app.env_files if trust.stranger(file) is not None]
+    return tuple(
+        f"others than root can change {file}, and so have it run what they like as root" for file in changeable
+    )
 
 
 def version() -> Conversation[int]:

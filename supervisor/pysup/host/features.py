@@ -41,6 +41,18 @@ _IGNORED = "the limit has no effect"
 
 FEATURES = (
     Feature(
+        name="encrypted secrets",
+        directive="LoadCredentialEncrypted",
+        since=250,
+        without="secrets are kept in files that only their owner can read",
+    ),
+    Feature(
+        name="several secrets by one name",
+        directive="ImportCredential",
+        since=254,
+        without="each has to be named",
+    ),
+    Feature(
         name="growing restart delay",
         directive="RestartSteps",
         since=254,
