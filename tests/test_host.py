@@ -244,7 +244,8 @@ def control_group(scope: Scope) -> Iterator[str]:
     name = "pysup-host-test.service"
     unit = ground.runtime_dir(scope) / name
     unit.parent.mkdir(parents=True, exist_ok=True)
-    unit.write_text("[Service]\nExecStart=/bin/sh -c 'sleep 60 & exec sleep 60'\n")
+    script = "sleep 60 & systemd-notify --ready; exec sleep 60"
+    unit.write_text(f"[Service]\nType=notify\nNotifyAccess=all\nExecStart=/bin/sh -c '{script}'\n")
     systemctl(scope, "start", name)
     found = systemctl(scope, "show", "-P", "ControlGroup", name)
     yield found

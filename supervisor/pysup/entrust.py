@@ -15,7 +15,7 @@ from typing import Protocol
 from pysup import check, vault
 from pysup.app import App
 from pysup.errors import Conflict, NotFound, NotPermitted, SpecError, StartFailed
-from pysup.host import creds
+from pysup.host import creds, features
 from pysup.reload import USUAL, ReloadOptions
 from pysup.secret import reference
 from pysup.store import Store
@@ -121,7 +121,7 @@ class Entrusting:
 
     def _encrypted(self, value: bytes, version: int) -> tuple[bytes, str]:
         """The value as it is to be kept, and why it is not encrypted, or empty."""
-        since = creds.SINCE[self.scope]
+        since = features.since("LoadCredentialEncrypted", self.scope)
         if version < since:
             whose = "a user's own systemd" if self.scope is Scope.USER else "systemd"
             return value, f"{whose} decrypts nothing before version {since}, and this is {version}"

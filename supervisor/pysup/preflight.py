@@ -14,7 +14,7 @@ from pysup.bus import systemd1
 from pysup.bus.call import Conversation
 from pysup.bus.call import check as check_reply
 from pysup.errors import EnvironmentProblem, NotFound, SpecError
-from pysup.host import calendar, cgroups, creds, features, ports, trust, users
+from pysup.host import calendar, cgroups, features, ports, trust, users
 from pysup.host.features import Feature
 from pysup.limits import Limits
 from pysup.limits.table import directives
@@ -22,8 +22,6 @@ from pysup.listen import Listen
 from pysup.render import dependency_unit, limits
 from pysup.secret import reference
 from pysup.unit import Scope
-
-_GLOBS_SINCE = 254  # ImportCredential=
 
 
 def check(app: App, scope: Scope, *, strict: bool = False) -> None:
@@ -202,17 +200,17 @@ def _credentials(app: App, scope: Scope) -> Conversation[None]:
     if not encrypted and not globs:
         return
     there = yield from version()
-    since = creds.SINCE[scope]
+    since = features.since("LoadCredentialEncrypted", scope)
     if encrypted and there < since:
         raise SpecError(
             f"app {app.name!r}: secret {encrypted[0]!r} is encrypted, which needs systemd {since}; this is {there}",
             hint="Use credential:PATH, a file that only its owner can read"
             + ("; or run it as root, with --system." if scope is Scope.USER else "."),
         )
-    if globs and there < _GLOBS_SINCE:
+    since = features.since("ImportCredential", scope)
+    if globs and there < since:
         raise SpecError(
-            f"app {app.name!r}: secret {globs[0]!r} stands for several, which needs systemd {_GLOBS_SINCE}; "
-            f"this is {there}",
+            f"app {app.name!r}: secret {globs[0]!r} stands for several, which needs systemd {since}; this is {there}",
             hint="Name each of them.",
         )
 

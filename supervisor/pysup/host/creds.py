@@ -8,11 +8,6 @@ from pathlib import Path
 
 from pysup.unit import Scope
 
-SINCE = {Scope.SYSTEM: 250, Scope.USER: 258}
-"""The first systemd whose manager can decrypt. A user's own cannot in 257, though systemd-creds --user encrypts since
-256: "Failed to determine local credential key: Permission denied".
-"""
-
 PROGRAMS = ("/usr/bin/systemd-creds", "/bin/systemd-creds")
 _PATIENCE = 60
 

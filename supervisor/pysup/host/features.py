@@ -1,4 +1,7 @@
-"""What systemd can do only from a version on, or only on cgroup v2: one row for each feature."""
+"""What systemd can do only from a version on, or only on cgroup v2: one row for each feature.
+
+All who have to know ask here. docs/requirements.md shows the same table: scripts/requirements.py writes it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from pysup.host.cgroups import Hierarchy
+from pysup.unit import Scope
 
 OLDEST = 249  # pysup supports no older systemd
 
@@ -15,14 +19,17 @@ OLDEST = 249  # pysup supports no older systemd
 class Feature:
     """Something that systemd may lack.
 
-    ``directive`` is as in a unit file (``Name`` or ``Name=value``), or how else it is asked for; ``since`` is the first
-    version that has it; ``controller`` is what its cgroup must have, empty for none; ``without`` is what
-    happens where it is missing.
+    ``directive`` is as in a unit file (``Name`` or ``Name=value``), or how else it is asked for, and ``option`` what of
+    pysup asks for it. ``since`` is the first version that has it, ``user_since`` the first whose manager of a user has
+    it, if that is a later one; ``controller`` is what its cgroup must have, empty for none. ``without`` is what happens
+    where it is missing.
     """
 
     name: str
     directive: str
+    option: str = ""
     since: int = 0
+    user_since: int = 0
     needs_v2: bool = False
     controller: str = ""
     without: str
@@ -31,10 +38,15 @@ class Feature:
         return f"{self.directive} does nothing here: {self.without}"
 
     def is_in(self, version: int, hierarchy: Hierarchy, controllers: Collection[str] | None = None) -> bool:
-        """Whether it works; *controllers* are those that the manager has, None for all."""
-        if version < self.since or (self.needs_v2 and hierarchy is not Hierarchy.V2):
+        """Whether it works; *controllers* are those that a user's manager has, None asks for the system's."""
+        scope = Scope.SYSTEM if controllers is None else Scope.USER
+        if version < self.first_in(scope) or (self.needs_v2 and hierarchy is not Hierarchy.V2):
             return False
         return controllers is None or not self.controller or self.controller in controllers
+
+    def first_in(self, scope: Scope) -> int:
+        """The first version whose manager has it."""
+        return max(self.since, self.user_since) if scope is Scope.USER else self.since
 
 
 _IGNORED = "the limit has no effect"
@@ -43,7 +55,9 @@ FEATURES = (
     Feature(
         name="encrypted secrets",
         directive="LoadCredentialEncrypted",
+        option="pysup secret",
         since=250,
+        user_since=258,  # systemd-creds --user encrypts since 256, but in 257 the manager cannot decrypt
         without="secrets are kept in files that only their owner can read",
     ),
     Feature(
@@ -123,6 +137,7 @@ FEATURES = (
     Feature(
         name="soft memory limit",
         directive="MemoryHigh",
+        option="--memory-high",
         needs_v2=True,
         controller="memory",
         without="an app is not slowed down before the hard limit (MemoryMax=) kills it",
@@ -148,10 +163,18 @@ FEATURES = (
         controller="memory",
         without=_IGNORED,
     ),
-    Feature(name="hard memory limit", directive="MemoryMax", controller="memory", without=_IGNORED),
-    Feature(name="CPU limit", directive="CPUQuota", controller="cpu", without=_IGNORED),
-    Feature(name="CPU share", directive="CPUWeight", controller="cpu", without="every app has the same share"),
-    Feature(name="limit of tasks", directive="TasksMax", controller="pids", without=_IGNORED),
+    Feature(
+        name="hard memory limit", directive="MemoryMax", option="--memory-max", controller="memory", without=_IGNORED
+    ),
+    Feature(name="CPU limit", directive="CPUQuota", option="--cpu-quota", controller="cpu", without=_IGNORED),
+    Feature(
+        name="CPU share",
+        directive="CPUWeight",
+        option="--cpu-weight",
+        controller="cpu",
+        without="every app has the same share",
+    ),
+    Feature(name="limit of tasks", directive="TasksMax", option="--tasks-max", controller="pids", without=_IGNORED),
     Feature(
         name="CPUs for a whole group",
         directive="AllowedCPUs",
@@ -162,6 +185,7 @@ FEATURES = (
     Feature(
         name="I/O share",
         directive="IOWeight",
+        option="--io-weight",
         controller="io",
         without="every app has the same share",
     ),
@@ -206,6 +230,11 @@ _BY_DIRECTIVE = {feature.directive: feature for feature in FEATURES}
 def lacking(version: int, hierarchy: Hierarchy, *, controllers: Collection[str] | None = None) -> list[Feature]:
     """What does not work with this systemd; give *controllers* to ask for a user's manager."""
     return [feature for feature in FEATURES if not feature.is_in(version, hierarchy, controllers)]
+
+
+def since(directive: str, scope: Scope = Scope.SYSTEM) -> int:
+    """The first version in which a scope's manager knows a directive that has a row here."""
+    return _BY_DIRECTIVE[directive].first_in(scope)
 
 
 def supports(directive: str, version: int, hierarchy: Hierarchy, *, controllers: Collection[str] | None = None) -> bool:
