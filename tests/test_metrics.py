@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+import yaml
 from hypothesis import given
 from prometheus_client import Metric, parser
 from prometheus_client.openmetrics import parser as openmetrics
@@ -121,6 +124,51 @@ def promtool(*words: str, text: str = "") -> None:
 def test_promtool_finds_nothing_to_mend() -> None:
     """Debian's prometheus has it."""
     promtool("check", "metrics", text=exposition.write(snapshot(), Format.TEXT, version="1"))
+
+
+@pytest.mark.parametrize("words", [("check", "rules", "docs/alerts.yml"), ("test", "rules", "tests/alerts_test.yml")])
+def test_alerts_fire_when_they_should(words: tuple[str, ...]) -> None:
+    """By promtool, with made-up series."""
+    done = subprocess.run(["promtool", *words], cwd=grounds.ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def expressions() -> Iterator[str]:
+    """All that the dashboard and the rules ask Prometheus."""
+    board = json.loads((DOCS / "grafana-dashboard.json").read_text())
+    yield from (target["expr"] for panel in board["panels"] for target in panel["targets"])
+    yield from (one.get("definition", "") for one in board["templating"]["list"])
+    groups = yaml.safe_load((DOCS / "alerts.yml").read_text())["groups"]
+    yield from (rule["expr"] for group in groups for rule in group["rules"])
+
+
+def test_dashboard_and_alerts_ask_for_metrics_and_labels_that_there_are() -> None:
+    """By the catalogue; Prometheus adds the label instance."""
+    known = {row.name: {*row.labels, "instance"} for row in catalogue.rows()}
+    asked = list(expressions())
+    assert len(asked) > 30
+    for expression in asked:
+        for name, _, selector in re.findall(r"(pysup_\w+)(\{([^}]*)\})?", expression):
+            assert name in known, expression
+            assert set(re.findall(r"(\w+)=", selector)) <= known[name], expression
+
+
+def test_the_dashboard_is_one_that_grafana_takes() -> None:
+    """Panels with places that do not overlap, ids of their own, and a data source that is chosen."""
+    board = json.loads((DOCS / "grafana-dashboard.json").read_text())
+    panels = board["panels"]
+    assert board["schemaVersion"] >= 36
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        grid = panel["gridPos"]
+        cells = {(grid["x"] + x, grid["y"] + y) for x in range(grid["w"]) for y in range(grid["h"])}
+        assert not cells & taken, panel["title"]
+        assert max(x for x, _ in cells) < 24, panel["title"]
+        taken |= cells
+        assert panel["type"] in ("stat", "timeseries")
+        assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+        assert [target["refId"] for target in panel["targets"]] == ["A", "B"][: len(panel["targets"])]
 
 
 # --- in a box ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,58 @@
+"""How systemd keeps metrics at hand: by a socket that answers, or a file that is written from time to time."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pysup.errors import PysupError, SpecError
+from pysup.host import ports
+from pysup.listen import Listen
+from pysup.metrics import shipped
+from pysup.unit import Scope
+from pysup.unitfile import specifier
+
+SOCKET, SERVICE = "pysup-metrics.socket", "pysup-metrics.service"
+TIMER, WRITER = "pysup-metrics-textfile.timer", "pysup-metrics-textfile.service"
+USUAL = "127.0.0.1:9713"
+
+_PLAIN = re.compile(r"[^\x00-\x1f\x7f\"'\\]+")
+
+LISTENS = (SOCKET, SERVICE, f"{SERVICE}.d/sandbox.conf")
+WRITES = (TIMER, WRITER, f"{WRITER}.d/sandbox.conf")
+
+
+def listen(scope: Scope, address: str = USUAL) -> str:
+    """Have metrics answered at an address, a port alone being one of this machine only. Returns the address."""
+    meant = Listen(address=f"127.0.0.1:{address}" if address.isdecimal() else address).address
+    service = shipped.text(SERVICE, command=shipped.command("pysup.metrics", "serve", scope.value))
+    contents = (shipped.text(SOCKET, address=specifier(meant)), service, shipped.sandbox(scope))
+    shipped.turn_off(scope, LISTENS)
+    try:
+        shipped.turn_on(scope, dict(zip(LISTENS, contents, strict=True)), SOCKET)
+    except PysupError as exc:
+        trouble = ports.trouble(meant)
+        raise PysupError(
+            f"systemd cannot listen on {meant}: {trouble.what}", hint=trouble.remedy or exc.message
+        ) from exc
+    return meant
+
+
+def write(scope: Scope, directory: Path, every: float) -> None:
+    """Have a file written to a directory each so many seconds."""
+    place = str(directory.absolute())
+    if not _PLAIN.fullmatch(place):
+        raise SpecError(
+            f"the directory {place!r} cannot stand in a unit", hint="Use one without quotes and backslashes."
+        )
+    if not directory.is_dir():
+        raise SpecError(f"there is no directory {place}", hint="Name that of --collector.textfile.directory.")
+    if every < 1:
+        raise SpecError(f"--every is {every:g} s", hint="It is 1s or more; 15s is usual.")
+    words = ("pysup.metrics", "write", scope.value, place)
+    contents = (
+        shipped.text(TIMER, every=f"{every:g}s"),
+        shipped.text(WRITER, command=shipped.command(*words)),
+        shipped.sandbox(scope, writes=place),
+    )
+    shipped.turn_on(scope, dict(zip(WRITES, contents, strict=True)), TIMER)

@@ -1,0 +1,27 @@
+"""Metrics as a file for node_exporter's textfile collector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pysup import disk, local
+from pysup.errors import SpecError
+from pysup.metrics import exposition, sampling
+from pysup.metrics.exposition import Format
+from pysup.render import File
+from pysup.unit import Scope
+
+
+def write(scope: Scope, directory: Path, *, version: str) -> Path:
+    """Sample all apps into *directory*: the whole file at once, so a reader never sees a part. Returns the file.
+
+    What was there before stays where anything goes wrong; node_exporter tells the age of its files.
+    """
+    if not directory.is_dir():
+        raise SpecError(f"there is no directory {directory}", hint="Name that of --collector.textfile.directory.")
+    snapshot = sampling.take(local.store(scope), scope)
+    text = exposition.write(snapshot, Format.TEXT, version=version)
+    name = "pysup.prom" if scope is Scope.SYSTEM else f"pysup-{snapshot.manager}.prom"
+    with disk.writing(directory):
+        disk.replace(directory, name, File(text))
+    return directory / name
