@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pysup.app import PER_CORE, App, KillMode, Limits, Log, Placement, Restart
 from pysup.health import Ready, ReadyWhen, Watchdog, WatchdogWhen
+from pysup.isolate import Isolation, Level
 from pysup.limits import NumaPolicy
 from pysup.render import Machine
 from pysup.triggers import Schedule, Watched
@@ -65,6 +66,17 @@ held: dict[str, Any] = {
     "io_read_max": rates,
     "cpus": st.lists(st.integers(0, 99), max_size=5).map(tuple),
 }
+isolations = st.one_of(
+    st.builds(Isolation, level=st.sampled_from(Level)),
+    st.builds(
+        Isolation,
+        level=st.sampled_from([Level.STRICT, Level.PARANOID]),
+        writable=st.lists(paths, max_size=2).map(tuple),
+        devices=st.just(("/dev/fuse",)),
+        network=st.sampled_from([(), ("loopback", "10.0.0.0/8")]),
+        bind_low_ports=st.booleans(),
+    ),
+)
 
 _any = st.builds(
     App,
@@ -85,6 +97,7 @@ _any = st.builds(
     env_files=st.lists(paths, max_size=2).map(tuple),
     user=st.sampled_from(["", "nobody"]),
     group=st.sampled_from(["", "nogroup"]),
+    isolate=isolations,
     restart=st.sampled_from(Restart),
     autostart=st.booleans(),
     restart_delay=st.one_of(st.just(0), seconds),

@@ -20,6 +20,7 @@ from pysup.cli.request import Request, takes_request
 from pysup.errors import SpecError
 from pysup.health import Ready, ReadyWhen, Watchdog, WatchdogWhen
 from pysup.host import cpus
+from pysup.isolate import Isolation, Level
 from pysup.limits import NumaPolicy
 from pysup.selector import Known
 from pysup.unit import Scope
@@ -61,9 +62,11 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_every_field_of_an_app_has_an_option() -> None:
     """An App can say nothing that the command cannot; what makes it a balancer is for ``pysup balance``."""
     options = {field.name for field in fields(Request)}
-    nested = {"limits": Limits, "log": Log}
+    nested = {"limits": Limits, "log": Log, "isolate": Isolation}
     wants = {field.name for field in fields(App)} - {"command", "placement", "origin", "balance", *nested}
-    wants |= {field.name for field in fields(Limits)} | {f"log_{field.name}" for field in fields(Log)}
+    wants |= {field.name for field in (*fields(Limits), *fields(Isolation))} | {
+        f"log_{field.name}" for field in fields(Log)
+    }
     assert wants - options == set()
 
 
@@ -93,6 +96,8 @@ def test_every_option_reaches_its_field(script: str) -> None:
         " --watchdog-timeout 500ms --watchdog-failures 5 --wants a,b --requires redis-server.service --after c"
         " --log-output out.log --log-error null --log-rate-limit 7"
         " --instance-var WORKER --increment ADMIN_PORT=9000 --restart-delay-max 5s --no-autostart"
+        " --isolate strict --writable data --readable /home/x --device /dev/fuse --network loopback,10.0.0.0/8"
+        " --bind-low-ports"
         " --unit OnFailure=x.service --service LimitCORE=0 --service Environment=A=1 --service Environment=B=2"
     )
     found = app(script, *shlex.split(words))
@@ -152,6 +157,14 @@ def test_every_option_reaches_its_field(script: str) -> None:
         requires=("redis-server.service",),
         after=("c",),
         log=Log(output=f"{here}/out.log", error="null", rate_limit=7),
+        isolate=Isolation(
+            level=Level.STRICT,
+            writable=(f"{here}/data",),
+            readable=("/home/x",),
+            devices=("/dev/fuse",),
+            network=("loopback", "10.0.0.0/8"),
+            bind_low_ports=True,
+        ),
         unit={"OnFailure": ("x.service",)},
         service={"LimitCORE": ("0",), "Environment": ("A=1", "B=2")},
     )

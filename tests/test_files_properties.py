@@ -73,6 +73,7 @@ KEYS: Mapping[str, st.SearchStrategy[Any]] = {
     "secrets": st.just({"key": "credential:/etc/key"}),
     "user": st.just("nobody"),
     "group": st.just("nogroup"),
+    "isolate": st.sampled_from(["basic", "off", {"level": "strict", "writable": "data"}, {"network": "loopback"}]),
     "autostart": st.booleans(),
     "restart": st.sampled_from([one.value for one in Restart if one is not Restart.NO]),
     "restart_delay": spans,

@@ -14,6 +14,7 @@ from pysup.check import vector
 from pysup.errors import SpecError
 from pysup.health import Ready as Ready  # also from here, as all that an App is made of
 from pysup.health import ReadyWhen as ReadyWhen
+from pysup.isolate import Isolation
 from pysup.limits import Limits as Limits
 from pysup.limits.table import BY_FIELD
 from pysup.listen import Listen, check_distinct, check_on_demand
@@ -108,7 +109,7 @@ class App:
     ``schedule`` restarts it at times; with ``restart`` ``no`` it is a job, which runs at those times only. ``watch``
     restarts it when files change, ``memory_restart`` an instance that holds so many bytes. ``stdin`` lets people write
     to it.
-    ``balance`` makes the app a balancer, which stands before another app.
+    ``balance`` makes the app a balancer, which stands before another app. ``isolate`` keeps it from the machine.
     ``secrets`` are references by name: ``file:PATH`` is where the value in ``env`` came from, which is shown nowhere;
     others are handed over by systemd as files: ``credential:`` or ``encrypted:`` with a path, ``credential:`` with what
     systemd-creds encrypt printed, ``import`` for systemd's own store, ``stored`` for what ``set_secret`` has kept.
@@ -146,6 +147,7 @@ class App:
     secret_env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     user: str = ""
     group: str = ""
+    isolate: Isolation = Isolation()  # noqa: RUF009 (frozen)
 
     autostart: bool = True
     restart: Restart = Restart.ALWAYS
@@ -184,7 +186,7 @@ class App:
         self._check_numbers()
         self._check_environment()
         self._check_listen()
-        _ = self._doors
+        self._check_isolation()
         self._check_schedule()
         self._check_memory()
         self._check_limits()
@@ -333,6 +335,17 @@ class App:
         check_on_demand(self.name, self.listen, on_demand=self.on_demand, idle_timeout=self.idle_timeout)
         if self.spread and (not self.listen or any(one.port is None for one in self.listen)):
             raise SpecError(f"app {self.name!r}: spread is for TCP ports that it listens on", hint="Add listen=8080.")
+
+    def _check_isolation(self) -> None:
+        questions = [self.ready.question, self.watchdog and self.watchdog.question]
+        asked_elsewhere = sum(map(bool, questions)) > len(self._doors)
+        self.isolate.check_app(
+            self.name,
+            account=bool(self.user or self.group),
+            balances=self.balance is not None,
+            ports=self.port is not None or asked_elsewhere,
+            guarded=self.probed is not None and self.probed.mode is not None,
+        )
 
     def _check_schedule(self) -> None:
         if not self.schedule:

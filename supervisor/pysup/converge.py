@@ -46,7 +46,7 @@ class Workshop:
         """The files of *app* for the directory that it lives in."""
         rendered = render(
             app,
-            self._known_machine(),
+            self._machine_for(app),
             str(self._store.directory(saved=saved)),
             opened=trust.opened_by_account(app, self._scope),
         )
@@ -58,7 +58,7 @@ class Workshop:
         """The files of one more instance, in which a new version proves itself; *index* tells several apart."""
         files = render_spare(
             app,
-            self._known_machine(),
+            self._machine_for(app),
             str(self._store.runtime),
             index,
             opened=trust.opened_by_account(app, self._scope),
@@ -68,7 +68,7 @@ class Workshop:
     def render_trial(self, app: App) -> Mapping[str, File]:
         """The files of one that is only tried, apart from any client; none where that is not needed."""
         files = render_trial(
-            app, self._known_machine(), str(self._store.runtime), opened=trust.opened_by_account(app, self._scope)
+            app, self._machine_for(app), str(self._store.runtime), opened=trust.opened_by_account(app, self._scope)
         )
         return self._configured(app, names.TRIAL, files)
 
@@ -85,6 +85,10 @@ class Workshop:
         assert balancer.balance  # noqa: S101 (whoever asks has looked)
         behind = self._store.get(balancer.balance.app)
         return File(configuration(balancer, behind.require(), behind.numbers))
+
+    def _machine_for(self, app: App) -> Machine:
+        machine = self._known_machine()
+        return replace(machine, real=local.real_paths(app.argv)) if app.isolate.level.hides_homes else machine
 
     def _known_machine(self) -> Machine:
         self._machine = self._machine or local.machine(self._scope)

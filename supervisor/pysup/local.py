@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 from pysup.bus.call import Conversation
@@ -75,7 +76,14 @@ def machine(scope: Scope) -> Machine:
         probe=probe.text(),
         python=sys.executable,
         launch=servers.text(),
+        namespaces=scope is Scope.SYSTEM or ground.has_user_namespaces(),
     )
+
+
+def real_paths(words: Iterable[str]) -> tuple[str, ...]:
+    """Where the paths among the words of a command lead to, for those that are links."""
+    paths = {word: os.path.realpath(word) for word in words if word.startswith("/")}
+    return tuple(real for word, real in paths.items() if real != word)
 
 
 def python() -> str:

@@ -17,7 +17,7 @@ from pysup.events import Exited
 from pysup.explain import WATCHDOG_SAYS
 from pysup.host import ground, users
 from pysup.journal import Entry, Kind, More, Query, Source, Tail
-from pysup.names import InstanceName
+from pysup.names import InstanceName, dynamic_user
 from pysup.selector import select
 from pysup.store import Store, Stored
 from pysup.unit import Exit, Scope
@@ -178,7 +178,7 @@ def watchdog_words(app: App, scope: Scope, name: InstanceName) -> list[str]:
 def _of_instance(
     app: App, scope: Scope, name: InstanceName, options: LogOptions, *, run: str | None = None
 ) -> list[Entry]:
-    uid = _account(app.user) if app.user else _own_uid(scope)
+    uid = _uid_of(app, scope)
     try:
         return [*journal.read(replace(_query([Source(instance=name, uid=uid)], scope, options), invocation_id=run))]
     except PysupError:
@@ -222,9 +222,12 @@ def _query(sources: Iterable[Source], scope: Scope, options: LogOptions) -> Quer
 
 
 def _uid(stored: Stored, scope: Scope) -> int | None:
-    if stored.app is None:
-        return None
-    return _account(stored.app.user) if stored.app.user else _own_uid(scope)
+    return None if stored.app is None else _uid_of(stored.app, scope)
+
+
+def _uid_of(app: App, scope: Scope) -> int | None:
+    account = dynamic_user(app.name) if app.isolate.dynamic_user else app.user
+    return _account(account) if account else _own_uid(scope)
 
 
 def _account(user: str) -> int | None:

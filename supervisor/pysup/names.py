@@ -217,6 +217,21 @@ def runtime_directory(app: str, instance: str) -> str:
     return f"{PREFIX}{app}@{instance}"
 
 
+def dynamic_user(app: str) -> str:
+    """The account that an app has only while it runs: systemd allows 31 characters, and no dots."""
+    name = f"{PREFIX}{app}"
+    if len(name) <= 31 and "." not in name:
+        return name
+    from zlib import crc32  # few names are as long
+
+    return f"{PREFIX}{re.sub(r'[^A-Za-z0-9_-]', '-', app)[:16]}-{crc32(app.encode()):08x}"
+
+
+def state_directory(app: str) -> str:
+    """The directory of its state below ``/var/lib``, and of its cache below ``/var/cache``."""
+    return f"{PREFIX}{app}"
+
+
 def parse_instance(unit: str) -> InstanceName | None:
     """The instance that a unit is, or None if the unit is not one of ours."""
     found = _INSTANCE.fullmatch(unit)

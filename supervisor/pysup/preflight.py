@@ -14,8 +14,10 @@ from pysup.bus import systemd1
 from pysup.bus.call import Conversation
 from pysup.bus.call import check as check_reply
 from pysup.errors import EnvironmentProblem, NotFound, SpecError
-from pysup.host import calendar, cgroups, features, ports, trust, users
+from pysup.host import calendar, cgroups, features, ground, ports, trust, users
 from pysup.host.features import Feature
+from pysup.isolate import Isolation
+from pysup.isolation import ground as isolation
 from pysup.limits import Limits
 from pysup.limits.table import directives
 from pysup.listen import Listen
@@ -39,6 +41,7 @@ def check(app: App, scope: Scope, *, strict: bool = False) -> None:
         if any(char in file for char in "*?["):
             raise SpecError(f"app {app.name!r}: env file {file!r} would be a pattern", hint="Rename it without * ? [.")
     _check_watch(app)
+    _check_isolation(app, scope)
     if app.schedule:
         calendar.check(app.schedule.calendar, app.name)
     for name, text in app.secrets.items():
@@ -137,6 +140,20 @@ def _check_watch(app: App) -> None:
             )
 
 
+def _check_isolation(app: App, scope: Scope) -> None:
+    if app.isolate == Isolation():
+        return
+    has_v2 = cgroups.hierarchy() is cgroups.Hierarchy.V2
+    isolation.check(app, scope, namespaces=ground.has_user_namespaces(), filters=has_v2)
+    for name in ("writable", "readable", "devices"):
+        for path in getattr(app.isolate, name):
+            if not Path(path).exists():
+                raise SpecError(
+                    f"app {app.name!r}: isolate.{name}: {path!r} is not there",
+                    hint="Check the path." if name != "writable" else f"Make it, as its account's: mkdir -p {path}",
+                )
+
+
 def _check_program(app: App) -> None:
     program = app.argv[0]
     if not os.path.exists(program):  # noqa: PTH110
@@ -151,7 +168,8 @@ def ask(app: App, scope: Scope) -> Conversation[tuple[str, ...]]:
     yield from _check_ports(app, scope)
     missing = yield from _dependencies(app)
     vain = yield from without_effect(app, scope)
-    return missing + vain + _strangers(app, scope)
+    left_out = isolation.notes(app, scope, namespaces=ground.has_user_namespaces())
+    return (*missing, *vain, *_strangers(app, scope), *left_out)
 
 
 def _strangers(app: App, scope: Scope) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from pysup import balancers, check, companions, idle, names, preload, probe, red
 from pysup.app import PER_CORE, App, Limits
 from pysup.errors import SpecError
 from pysup.health import ReadyWhen
+from pysup.isolation import lines as isolation
 from pysup.limits import table
 from pysup.secret import reference, variables
 from pysup.unit import BOOT_TARGET as BOOT_TARGET  # also from here: it is a directive's value
@@ -31,7 +32,8 @@ class Machine:
     ``cpus`` are the logical CPUs that the caller may run on; ``cores`` the first of each physical core among them.
     ``preload`` is the text that Node programs load to find their sockets, ``probe`` that of what asks instances how
     they are, ``launch`` that which runs servers written in Python. ``python`` is the interpreter that has pysup's
-    libraries, ``plain_python`` one that stays when pysup goes.
+    libraries, ``plain_python`` one that stays when pysup goes. ``namespaces``: users may make user namespaces; ``real``
+    are the paths of the app's program where they lead to, if it is to be isolated.
     """
 
     scope: Scope
@@ -43,6 +45,8 @@ class Machine:
     python: str = "/usr/bin/python3"
     probe: str = ""
     launch: str = ""
+    namespaces: bool = True
+    real: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,14 +275,16 @@ def _service_section(form: _Form) -> Lines:
         yield "WatchdogSec", span(app.watchdog.interval)
     if app.listen or app.restart_delay_max or app.balance:
         yield from sockets.runtime_directory(app, form.instance)
+    own = isolation.helper(app, machine.scope)
     if (app.listen or app.restart_delay_max) and form.instance == "%i":
-        yield from sockets.brake(app, machine.scope)
+        for directive, value in sockets.brake(app, machine.scope):
+            yield directive, own + value
     if app.balance:
         yield from balancers.service_section(app.balance, f"{form.directory}/{form.balancer}")
     yield "ExecStart", _exec_start(form)
     asks = (machine.plain_python, "-I", "-S", f"{form.directory}/{form.probe}")
     for command in probe.commands(app, machine.scope, asks, form.door):
-        yield "ExecStartPost", command
+        yield "ExecStartPost", own + command
     yield "TimeoutStartSec", "infinity" if app.is_job else span(app.ready.timeout)
     yield "WorkingDirectory", specifier(app.cwd)
     yield "Slice", names.slice_unit(app.name, app.namespace)
@@ -294,7 +300,21 @@ def _service_section(form: _Form) -> Lines:
     yield from _ending(app)
     yield from _output(form)
     yield from limits(companions.limits(app), app.nice)
+    yield from isolation.lines(app, _surroundings(form))
     yield from _extra(app.service)
+
+
+def _surroundings(form: _Form) -> isolation.Surroundings:
+    app, machine = form.app, form.machine
+    files = ((form.preload, preload.is_for(app)), (form.launch, servers.is_launched(app)))
+    return isolation.Surroundings(
+        scope=machine.scope,
+        namespaces=machine.namespaces,
+        real=(*machine.real, machine.plain_python),
+        files=tuple(f"{form.directory}/{file}" for file, is_there in files if is_there),
+        logs=tuple(form.opened),
+        instance=form.instance,
+    )
 
 
 def _exec_start(form: _Form) -> str:

@@ -119,7 +119,8 @@ def probe(app: App, instance: str, service: str = "", name: str = PROBE) -> str:
     ]
     socket = [
         ("ListenStream", f"%t/{names.probe_path(app.name, instance)}"),
-        ("SocketMode", "0600"),
+        # A dynamic account is not there yet when the socket is opened.
+        ("SocketMode", "0666" if app.isolate.dynamic_user else "0600"),
         *((("SocketUser", app.user),) if app.user else ()),
         ("FileDescriptorName", name),
         ("Service", names.spare_unit(app.name, service or instance)),

@@ -14,13 +14,14 @@ from pysup.app import App, Limits, Log, Ready
 from pysup.balance import Balance
 from pysup.errors import CorruptUnit, SpecError
 from pysup.health import Watchdog
+from pysup.isolate import Isolation
 from pysup.listen import Listen
 from pysup.triggers import Schedule, Watched
 
 SECTION = "X-Pysup"
 FORMAT = 1
 
-_Nested = Ready | Watchdog | Limits | Log | Schedule | Watched | Balance
+_Nested = Ready | Watchdog | Limits | Log | Schedule | Watched | Balance | Isolation
 _NESTED: Mapping[str, type[_Nested]] = {
     "ready": Ready,
     "watchdog": Watchdog,
@@ -30,6 +31,7 @@ _NESTED: Mapping[str, type[_Nested]] = {
     "schedule": Schedule,
     "watch": Watched,
     "balance": Balance,
+    "isolate": Isolation,
 }
 
 

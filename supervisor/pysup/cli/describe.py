@@ -18,6 +18,7 @@ from pysup.cli.options import Json, Scopes, Targets, manager
 from pysup.describe import Description, InstanceDescription
 from pysup.explain import exit_words
 from pysup.health import Question, ReadyWhen, WatchdogWhen
+from pysup.isolate import said
 from pysup.limits import Limits
 from pysup.limits.table import ROWS, Kind, written
 from pysup.render import span
@@ -116,6 +117,7 @@ def _of_app(found: Description, app: App, *, show_env: bool) -> Iterator[Row]:
     yield Row("directory", app.cwd)
     yield Row("namespace", app.namespace)
     yield Row("scope", found.app.scope.value + (f", as {app.user}" if app.user else ""))
+    yield Row("isolation", said(app.isolate))
     yield Row("instances", _count(app))
     yield Row("ports", "" if app.port is None else f"{app.port} and up")
     yield Row("listens on", ", ".join(f"{one.name}={one.address}" for one in app.listen) + _spread(app))

@@ -15,7 +15,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from pysup.app import App, KillMode, Ready, Restart
-from pysup.cli import complete
+from pysup.cli import complete, isolating
 from pysup.cli.filed import Only
 from pysup.cli.options import Scopes, Wait, WaitTimeout
 from pysup.limits import NumaPolicy
@@ -361,6 +361,14 @@ class Request:
     log_rate_limit: Annotated[
         Number, _option(_LOG, "--log-rate-limit", metavar="N", help="Lines per 30 s; 0: all are kept.")
     ] = None
+
+    level: isolating.Level_ = None
+    writable: isolating.Writable = None
+    readable: isolating.Readable = None
+    devices: isolating.Devices = None
+    network: isolating.Network = None
+    dynamic_user: isolating.DynamicUser = None
+    bind_low_ports: isolating.BindLowPorts = None
 
     unit: Annotated[Texts, _option(_RAW, "--unit", metavar="K=V", help="A directive for [Unit]; repeat it.")] = None
     service: Annotated[

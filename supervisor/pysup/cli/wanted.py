@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from pysup import check, listen, parse, servers
 from pysup.app import PER_CORE, App, Limits, Log, Placement, Ready, ReadyWhen
+from pysup.cli.isolating import Asked
 from pysup.cli.request import Request
 from pysup.errors import SpecError
 from pysup.health import Watchdog
 from pysup.host import cpus, users
 from pysup.host.resolve import Resolved, resolve
+from pysup.isolate import Isolation
 from pysup.limiting import words
 from pysup.limits.table import ROWS, Kind, Row
 from pysup.triggers import Watched
@@ -106,7 +108,15 @@ def changes(request: Request, before: App | None) -> dict[str, object]:
         held = dict(_pair(text, "--secret-env") for text in request.secret_env)
         given["secret_env"] = {**(before.secret_env if before else {}), **held}
     given |= _nested(request, before)
+    given |= _isolation(request, before)
     return given
+
+
+def _isolation(request: Request, before: App | None) -> dict[str, object]:
+    usual = before.isolate if before else Isolation()
+    asked = Asked(**{field.name: getattr(request, field.name) for field in fields(Asked)})
+    isolation = asked.change(usual)
+    return {"isolate": isolation} if isolation != usual else {}
 
 
 def _schedule(request: Request, before: App | None) -> dict[str, object]:

@@ -45,6 +45,7 @@ ABOUT: Mapping[str, str] = {
     "`credential:PATH`, `encrypted:PATH`, `credential:` and what systemd-creds encrypt printed, `import`.",
     "user": "The account it runs as (--system only).",
     "group": "The group it runs as (--system only).",
+    "isolate": "How much of the machine it is kept from, and with which exceptions: isolation.md.",
     "autostart": "Whether a boot and a file of apps start it; else only who names it does.",
     "restart": "When systemd starts it again.",
     "restart_delay": "How long it waits before that.",

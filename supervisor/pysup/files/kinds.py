@@ -19,6 +19,7 @@ from pysup.app import PER_CORE, App
 from pysup.errors import SpecError
 from pysup.files import secrets
 from pysup.health import Ready, Watchdog
+from pysup.isolate import Isolation, Level
 from pysup.listen import Listen
 from pysup.triggers import Schedule
 
@@ -167,6 +168,18 @@ def _built_schedule(given: Mapping[str, Any]) -> Schedule | None:
     return parse.schedule(when, **options) if when != "0" else None
 
 
+def _isolate(value: object, spot: Spot) -> dict[str, object]:
+    given: dict[str, Any] = dict(value) if isinstance(value, dict) else {"level": value}
+    if "level" in given:
+        check.choice(Level, given["level"], spot.key)
+    for name in ("writable", "readable", "devices"):
+        if name in given:
+            given[name] = tuple(absolute(one, spot) for one in _texts(given[name]))
+    if "network" in given:
+        given["network"] = tuple(_texts(given["network"]))
+    return given
+
+
 def _instances(value: object, spot: Spot) -> object:
     if value not in ("max", PER_CORE) and not isinstance(value, int):
         return check.number(str(value), spot.key)
@@ -274,6 +287,16 @@ _LIMITS: Mapping[str, Kind] = {
         read=lambda value, spot: tuple(value) if isinstance(value, list) else parse.numbers(str(value), spot.key),
     ),
 }
+_LEVELS: Schema = {"anyOf": [{"enum": [level.value for level in Level]}, {"type": "string", "pattern": VARIABLE}]}
+_ISOLATION_TABLE: Schema = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "level": _LEVELS,
+        **{name: _one_or_many(_TEXT) for name in ("writable", "readable", "devices", "network")},
+        **{name: {"type": "boolean"} for name in ("dynamic_user", "bind_low_ports")},
+    },
+}
 
 _ROWS: Mapping[str, Kind] = {
     "command": Kind(
@@ -332,6 +355,13 @@ _ROWS: Mapping[str, Kind] = {
         build=_built_watchdog,
     ),
     **{f"{owner}.{field}": kind for owner in ("limits", "total") for field, kind in _LIMITS.items()},
+    "isolate": Kind(
+        allowed="off, basic, strict or paranoid; or a table of level, writable, readable, devices, network, "
+        "dynamic_user and bind_low_ports",
+        schema={"anyOf": [_LEVELS, _ISOLATION_TABLE]},
+        read=_isolate,
+        build=lambda given: Isolation(**given),
+    ),
     "log.output": PLACE,
     "log.error": PLACE,
     "stop_signal": Kind(

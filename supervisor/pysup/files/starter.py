@@ -25,6 +25,7 @@ _FIRST = """\
 # port = 3000                             # or: instance i gets PORT=3000+i
 # ready = "notify"                        # or "tcp", "http://127.0.0.1:{port}/health", "2s"
 # limits.memory_max = "512M"
+# isolate = "basic"                       # recommended: kept from what it does not need; "strict": docs/isolation.md
 # env = { NODE_ENV = "production" }
 # secrets = { DATABASE_URL = "file:/etc/app/database-url" }
 """

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from pysup.errors import EnvironmentProblem, NoBus, NoSystemd, NotPermitted
-from pysup.host import users
+from pysup.host import files, users
 from pysup.unit import Scope
 
 T = TypeVar("T")
@@ -163,6 +163,17 @@ def runtime_dir(scope: Scope, caller: Caller | None = None) -> Path:
 def volatile_dir(scope: Scope) -> Path:
     """Where services have the directories that they need while they run: ``%t`` in unit files."""
     return Path("/run") if scope is Scope.SYSTEM else user_runtime_dir()
+
+
+def has_user_namespaces(root: Path = Path("/")) -> bool:
+    """Whether users may make user namespaces, by which their own managers can isolate programs."""
+    kernel, user = root / "proc/sys/kernel", root / "proc/sys/user"
+    forbidding = (  # Debian's switch, the kernel's, and Ubuntu's
+        (kernel / "unprivileged_userns_clone", "0"),
+        (user / "max_user_namespaces", "0"),
+        (kernel / "apparmor_restrict_unprivileged_userns", "1"),
+    )
+    return all((files.read(str(file)) or b"").decode().strip() != value for file, value in forbidding)
 
 
 def saved_dir(scope: Scope, caller: Caller | None = None) -> Path:
