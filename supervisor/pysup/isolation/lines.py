@@ -33,8 +33,8 @@ class Surroundings:
     """What must be known besides the app.
 
     ``namespaces``: users may make user namespaces; ``real`` are the paths of its program where they lead to;
-    ``files`` are those of pysup's that its program reads; ``logs`` those that its account opens itself; ``instance`` is its
-    number, or ``%i``.
+    ``files`` are those of pysup's that its program reads; ``logs`` those that its account opens itself; ``instance`` is
+    its number, or ``%i``.
     """
 
     scope: Scope
