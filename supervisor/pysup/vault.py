@@ -31,6 +31,12 @@ class Kept:
     variable: str = ""
 
     @property
+    def size(self) -> int:
+        """How many bytes it has at most: those of an encrypted one are base64, and a little more."""
+        size = self.path.stat().st_size
+        return size * 3 // 4 if self.is_encrypted else size
+
+    @property
     def reference(self) -> str:
         """What an app has for it."""
         return f"{reference.ENCRYPTED if self.is_encrypted else reference.CREDENTIAL}:{self.path}"
@@ -105,7 +111,7 @@ def attach(app: App, kept: Mapping[str, Kept], folder: Path) -> App:
             hint=f"Type: pysup secret set {app.name} {missing[0]}",
         )
     gone = {name for name, text in app.secrets.items() if _is_in(folder, text) and name not in kept}
-    own = {name: text for name, text in app.secrets.items() if name not in gone and not _is_kept(folder, text)}
+    own = {name: text for name, text in app.secrets.items() if name not in gone and not is_kept(folder, text)}
     secrets = {**{name: one.reference for name, one in kept.items()}, **own}
     held = {one.variable: name for name, one in kept.items() if one.variable and name not in own}
     explicit = {variable: name for variable, name in app.secret_env.items() if name in secrets}
@@ -124,7 +130,8 @@ def known(app: App | None, folder: Path) -> dict[str, Kept]:
     return found
 
 
-def _is_kept(folder: Path, text: str) -> bool:
+def is_kept(folder: Path, text: str) -> bool:
+    """Whether a reference is to what is kept in the folder, or to be kept there."""
     return text == reference.STORED or _is_in(folder, text)
 
 
