@@ -174,7 +174,7 @@ def ask(app: App, scope: Scope) -> Conversation[tuple[str, ...]]:
 
 def _strangers(app: App, scope: Scope) -> tuple[str, ...]:
     """A note on each env file of an app that runs as root which somebody else may change."""
-    if scope is Scope.USER or not users.is_root(app.user):
+    if scope is Scope.USER or not users.is_root(app.user) or app.isolate.dynamic_user:
         return ()
     changeable = [file for file in app.env_files if trust.stranger(file) is not None]
     return tuple(

@@ -341,7 +341,7 @@ def _environment(form: _Form) -> Lines:
         yield "Environment", f"PYSUP_READY={'send' if app.ready.when is ReadyWhen.SEND else 'none'}"
     for file in app.env_files:
         yield "EnvironmentFile", specifier(file)
-    if app.env_files and app.user and machine.scope is Scope.SYSTEM:
+    if app.env_files and machine.scope is Scope.SYSTEM:
         yield "UnsetEnvironment", " ".join(name for name in _OF_THE_LOADER if name not in app.env)
     if app.env:
         yield "EnvironmentFile", specifier(f"{form.directory}/{form.environment}")
