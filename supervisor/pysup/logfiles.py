@@ -67,7 +67,9 @@ def empty(file: LogFile) -> int | None:
     except FileNotFoundError:
         return None
     except NotADirectoryError as exc:
-        raise Conflict(f"{path} is not emptied: its directory is a link", hint=f"Name it {path.resolve()}.") from exc
+        raise Conflict(
+            f"{path} is not emptied: its directory is a link", hint=f"Name it by where that leads: ls -ld {path.parent}"
+        ) from exc
     except PermissionError as exc:
         raise NotPermitted(f"{path} may not be emptied", hint="Type sudo before the command.") from exc
     except OSError as exc:

@@ -22,7 +22,10 @@ def stranger(path: str | os.PathLike[str]) -> int | None:
 
     What is not there yet is its directory's.
     """
-    named, real = Path(os.path.abspath(path)), Path(os.path.realpath(path))  # noqa: PTH100 (links count, too)
+    try:
+        named, real = Path(os.path.abspath(path)), Path(os.path.realpath(path))  # noqa: PTH100 (links count, too)
+    except OSError:  # a link that became something else: somebody is at it right now
+        return ANYBODY
     for part in dict.fromkeys((named, *named.parents, real, *real.parents)):
         try:
             found = part.lstat()
