@@ -15,7 +15,7 @@ from pysup.render import Machine
 from pysup.triggers import Schedule, Watched
 from pysup.unit import Scope
 
-MACHINE = Machine(scope=Scope.SYSTEM, cpus=(0, 1, 4, 5), cores=(0, 4))
+MACHINE = Machine(scope=Scope.SYSTEM, cpus=(0, 1, 4, 5), cores=((0, 1), (4, 5)))
 
 SLEEP = ("/bin/sleep", "infinity")
 

@@ -105,6 +105,20 @@ def test_apply_makes_it_so_and_touches_nothing_else(scope: Scope, home: Path, py
 
 
 @pytest.mark.systemd_user
+def test_changed_limits_restart_nothing(scope: Scope, home: Path, pysup: Command) -> None:
+    """Those of control groups; open files are of processes."""
+    here = Here(home, pysup, "[apps.web]\ncommand = 'sleep 1000'\ninstances = 2\n")
+    here.run("apply", "--yes")
+    before = here.pids()
+    here.edit("instances = 2", "instances = 2\nlimits.tasks_max = 50\ntotal.memory_max = '1G'")
+    assert here.plan() == {"web": "limit"}
+    assert "other limits; nothing restarts" in here.run("apply", "--yes")
+    assert here.pids() == before
+    assert here.plan() == {"web": "none"}
+    here.edit("tasks_max = 50", "nofile = 512")
+    assert here.plan() == {"web": "roll"}
+
+
 def test_apply_starts_what_does_not_run_and_mends_what_was_edited(home: Path, pysup: Command) -> None:
     """Stopped apps, templates that somebody changed, apps that were started by hand before."""
     here = Here(home, pysup, "[apps.web]\ncommand = 'sleep 1000'\ninstances = 2\n[apps.api]\ncommand = 'sleep 1'\n")

@@ -84,6 +84,7 @@ instances = "2"
 placement = "core"
 reserve = "0,2-3"
 physical = true
+reserve_for = "redis-server.service"
 listen = [8080, "http=127.0.0.1:9000,backlog=5", { address = "/run/x.sock", mode = "0660", name = "x" }]
 env = { A = "b", N = 1, T = true }
 env-files = "values.env"
@@ -139,6 +140,7 @@ stdin = true
         placement=Placement.CORE,
         reserve=(0, 2, 3),
         physical=True,
+        reserve_for="redis-server.service",
         listen=(
             Listen(address="8080"),
             Listen(address="127.0.0.1:9000", name="http", backlog=5),

@@ -63,6 +63,7 @@ KEYS: Mapping[str, st.SearchStrategy[Any]] = {
     "instances": st.sampled_from([1, 3, "2", "max", -1, "per-core"]),
     "placement": st.sampled_from([one.value for one in Placement]),
     "reserve": st.sampled_from([0, "1", "0,2-3", [1, 5]]),
+    "reserve_for": st.sampled_from(["", "redis-server.service"]),
     "physical": st.booleans(),
     "port": st.integers(1, 60000),
     "listen": st.sampled_from([8080, "http=127.0.0.1:9000,backlog=5", [{"address": "/run/x.sock", "mode": "0660"}]]),

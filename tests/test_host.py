@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pysup.errors import SpecError
-from pysup.host import cgroups, doctor, features, ground, processes, users
+from pysup.host import cgroups, delegation, doctor, features, ground, processes, users
 from pysup.host.cgroups import Hierarchy
 from pysup.host.cgroups.reading import Reader, Source
 from pysup.host.doctor import Check, Status
@@ -159,6 +159,29 @@ def test_a_healthy_machine_is_ok(tmp_path: Path) -> None:
     found = examine(build(tmp_path, *HEALTHY)).values()
     assert {check.status for check in found} == {Status.OK}
     assert {check.remedy for check in found} == {""}
+
+
+@pytest.mark.parametrize(
+    ("unit", "drop_in", "missing"),
+    [
+        ("[Service]\nDelegate=pids memory\n", "", ["cpu", "cpuset", "io"]),
+        ("[Service]\nDelegate=pids memory cpu\n", delegation.TEXT, []),
+        ("[Service]\nDelegate=yes\n", "", []),
+        ("", "", ["cpu", "cpuset", "io", "memory", "pids"]),
+    ],
+)
+def test_root_is_told_what_users_are_not_given(tmp_path: Path, unit: str, drop_in: str, missing: list[str]) -> None:
+    """And has it written by doctor --fix."""
+    caller = build(tmp_path, *HEALTHY, "/usr/lib/systemd/system/user@.service")
+    (tmp_path / "usr/lib/systemd/system/user@.service").write_text(unit)
+    if drop_in:
+        file = tmp_path / str(delegation.DROP_IN).lstrip("/")
+        file.parent.mkdir(parents=True)
+        file.write_text(drop_in)
+    assert delegation.missing(tmp_path) == missing
+    check = examine(caller).get("users")
+    assert (check is not None) == bool(missing)
+    assert check is None or (check.fix and check.fix.path == delegation.DROP_IN and missing[0] in check.message)
 
 
 def test_an_empty_machine_is_told_all_that_is_missing(tmp_path: Path) -> None:

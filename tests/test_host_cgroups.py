@@ -249,6 +249,29 @@ def test_old_kernels_call_it_siblings(tmp_path: Path) -> None:
     assert cpus.physical(range(4), sysfs=sysfs) == (0, 1)
 
 
+def test_the_threads_of_each_core(tmp_path: Path) -> None:
+    """Those of them that the caller may use."""
+    sysfs = topology(tmp_path, "0,4", "1,5", "2", "3")
+    assert cpus.cores((0, 1, 2, 3, 5), sysfs=sysfs) == ((0,), (1, 5), (2,), (3,))
+
+
+def test_fast_cores_come_first_on_hybrid_machines(tmp_path: Path) -> None:
+    """As Intel's tell, or as others do by what they can; where all are alike, there is no order."""
+    cores = ((0,), (1, 2), (3, 4))
+    assert cpus.fast_first(cores, sysfs=tmp_path) == cores
+    assert cpus.of_kind("performance", sysfs=tmp_path) == ()
+    for name, text in (("cpu_core", "1-4\n"), ("cpu_atom", "0\n")):
+        (tmp_path / "devices" / name).mkdir(parents=True)
+        (tmp_path / "devices" / name / "cpus").write_text(text)
+    assert cpus.fast_first(cores, sysfs=tmp_path) == ((1, 2), (3, 4), (0,))
+    assert cpus.of_kind("performance", sysfs=tmp_path) == (1, 2, 3, 4)
+    big = tmp_path / "big"
+    for cpu, capacity in enumerate((400, 1024, 1024)):
+        (big / f"devices/system/cpu/cpu{cpu}").mkdir(parents=True)
+        (big / f"devices/system/cpu/cpu{cpu}/cpu_capacity").write_text(f"{capacity}\n")
+    assert [cpus.of_kind(kind, sysfs=big) for kind in ("performance", "efficiency")] == [(1, 2), (0,)]
+
+
 @pytest.mark.parametrize(("text", "expected"), [("0-2,8,10-11\n", (0, 1, 2, 8, 10, 11)), ("5", (5,)), ("\n", ())])
 def test_kernel_lists(text: str, expected: tuple[int, ...]) -> None:
     """cpuset(7), list format."""

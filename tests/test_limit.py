@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 import apps
 import programs
 from pysup.app import Limits
-from pysup.errors import Conflict
+from pysup.errors import Conflict, NotFound
 from pysup.events import Started
 from pysup.health import Ready, ReadyWhen
 from pysup.host import cgroups, ground
@@ -188,3 +189,38 @@ def test_the_command_shows_and_changes(pysup: Command, scope: Scope) -> None:
         assert (missing.returncode, "Did you mean memory" in missing.stderr) == (2, True)
     finally:
         pysup("delete", "all")
+
+
+@pytest.fixture
+def redis() -> Iterator[str]:
+    """A service of somebody else's, which runs."""
+    unit = Path("/run/systemd/system/limit-test.service")
+    unit.write_text("[Service]\nExecStart=/bin/sleep infinity\n")
+    subprocess.run(["systemctl", "start", unit.name], check=True)
+    yield unit.name
+    subprocess.run(["systemctl", "stop", unit.name], check=True)
+    unit.unlink()
+
+
+@pytest.mark.systemd
+def test_a_service_is_kept_on_the_cpus_that_are_left_for_it(redis: str) -> None:
+    """By a drop-in that is the app's, and goes with it; from its next start on at the latest."""
+    with Manager() as manager:
+        try:
+            app = apps.app(instances="per-core", reserve=1, reserve_for=redis)
+            manager.start(app)
+            drop_in = Path(f"/run/systemd/system/{redis}.d/pysup-web.conf")
+            assert drop_in in manager.describe("web")[0].files
+            subprocess.run(["systemctl", "restart", redis], check=True)
+            shown = subprocess.run(["systemctl", "show", "-P", "MainPID", redis], capture_output=True, text=True)
+            assert os.sched_getaffinity(int(shown.stdout)) == {min(os.sched_getaffinity(0))}
+            manager.save()
+            assert not drop_in.exists()
+            assert Path(f"/etc/systemd/system/{redis}.d/pysup-web.conf").exists()
+        finally:
+            manager.delete("all")
+    assert not Path(f"/etc/systemd/system/{redis}.d").exists()
+    shown = subprocess.run(["systemctl", "show", "-P", "AllowedCPUs", redis], capture_output=True, text=True)
+    assert shown.stdout.strip() == ""
+    with Manager() as manager, pytest.raises(NotFound, match="not-found"):
+        manager.start(apps.app(instances="per-core", reserve=1, reserve_for="nobody.service"))

@@ -294,6 +294,8 @@ async def test_what_systemd_refuses_leaves_everything_as_it_was(tmp_path: Path) 
     await manager.start(apps.app())
     text = (tmp_path / "run/pysup-web@.service").read_text()
     with pytest.raises(SpecError, match="no such device"):
+        await manager.limit("web", ["io_read=/:5M"])
+    with pytest.raises(SpecError, match="no '/nowhere' to limit"):
         await manager.limit("web", ["io_read=/nowhere:5M"])
     assert (tmp_path / "run/pysup-web@.service").read_text() == text
 

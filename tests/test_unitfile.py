@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +14,7 @@ from pysup import parse, spec, unitfile
 from pysup.app import App, ReadyWhen
 from pysup.errors import CorruptUnit, SpecError
 from pysup.names import InstanceName, parse_instance, parse_template, slice_unit, template_unit
-from pysup.render import count_instances, is_edited, place, render, span
+from pysup.render import count_instances, is_edited, place, render, reserved, span
 from pysup.unitfile import parse_environment, print_environment
 
 
@@ -86,15 +89,48 @@ def test_a_damaged_spec_is_reported_with_its_place(line: str, said: str) -> None
 
 
 def test_instances_are_pinned_to_cpus_that_the_caller_may_use() -> None:
-    """One per CPU, by its real number; reserved ones are left out, and with physical only one of each core counts."""
+    """One per CPU, by its real number; reserved ones are left out, and with physical each has a whole core."""
     per_core = apps.app(instances="per-core")
-    assert place(per_core, apps.MACHINE) == (0, 1, 4, 5)
-    assert place(apps.app(instances="per-core", reserve=1), apps.MACHINE) == (1, 4, 5)
-    assert place(apps.app(instances="per-core", reserve=(1, 5)), apps.MACHINE) == (0, 4)
-    assert place(apps.app(instances="per-core", reserve=1, physical=True), apps.MACHINE) == (4,)
+    assert place(per_core, apps.MACHINE) == ((0,), (1,), (4,), (5,))
+    assert place(apps.app(instances="per-core", reserve=1), apps.MACHINE) == ((1,), (4,), (5,))
+    assert place(apps.app(instances="per-core", reserve=(1, 5)), apps.MACHINE) == ((0,), (4,))
+    assert place(apps.app(instances="per-core", physical=True), apps.MACHINE) == ((0, 1), (4, 5))
+    assert place(apps.app(instances="per-core", reserve=1, physical=True), apps.MACHINE) == ((4, 5),)
     assert count_instances(per_core, apps.MACHINE) == 4
     files = render(per_core, apps.MACHINE, "/run").files
     assert "CPUAffinity=4\n" in files["pysup-web@2.service.d/instance.conf"].text
+    files = render(apps.app(instances="per-core", physical=True), apps.MACHINE, "/run").files
+    assert "CPUAffinity=4 5\n" in files["pysup-web@1.service.d/instance.conf"].text
+
+
+def test_a_few_instances_get_a_core_each_and_the_fast_ones_first() -> None:
+    """Two threads of one core are for those that come when all cores are taken."""
+    hybrid = replace(apps.MACHINE, cpus=tuple(range(6)), cores=((0, 1), (2, 3), (4,), (5,)))
+    assert place(apps.app(instances=6, placement="core"), hybrid) == ((0,), (2,), (4,), (5,), (1,), (3,))
+    assert place(apps.app(instances=6, placement="core", reserve=2), hybrid) == ((2,), (4,), (5,), (3,))
+
+
+def test_a_service_is_kept_on_what_is_reserved_for_it() -> None:
+    """By a drop-in that is the app's."""
+    app = apps.app(instances="per-core", reserve=2, reserve_for="redis-server.service")
+    assert reserved(app, apps.MACHINE) == (0, 1)
+    text = render(app, apps.MACHINE, "/run").files["redis-server.service.d/pysup-web.conf"].text
+    assert text.endswith("[Service]\nAllowedCPUs=0-1\nCPUAffinity=\nCPUAffinity=0-1\n")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"reserve_for": "redis-server.service"}, "no CPU is reserved"),
+        ({"reserve_for": "redis-server.service", "instances": "per-core"}, "no CPU is reserved"),
+        ({"reserve_for": "redis", "instances": "per-core", "reserve": 1}, "not another's service"),
+        ({"reserve_for": "pysup-web@0.service", "instances": "per-core", "reserve": 1}, "not another's service"),
+    ],
+)
+def test_a_reservation_for_nobody_is_refused(fields: dict[str, Any], said: str) -> None:
+    """Nor without CPUs."""
+    with pytest.raises(SpecError, match=said):
+        apps.app(**fields)
 
 
 def test_more_instances_than_cpus_go_round() -> None:

@@ -98,7 +98,8 @@ class App:
 
     ``command`` is the argument vector; with ``interpreter`` (itself a vector) that comes first. Times are seconds.
     ``instances`` is a number or ``PER_CORE``: one per CPU that the caller may run on, each on its own; ``reserve``
-    leaves that many CPUs free (the first ones), or just those CPU numbers; ``physical`` counts cores, not threads.
+    leaves that many CPUs free (the first ones), or just those CPU numbers; ``physical`` counts cores, not threads, and
+    gives an instance all threads of its core. ``reserve_for`` is a service that is kept on the CPUs that are left free.
     ``instance_var`` is the variable that holds an instance's number; those of ``increment`` hold theirs plus it, as
     PORT does with ``port``. Unless ``autostart``, neither a boot nor a file of apps starts it, only who names it.
     ``limits`` are of each instance, ``total`` of all of them together.
@@ -131,6 +132,7 @@ class App:
     instances: Instances = 1
     placement: Placement = Placement.NONE
     reserve: int | tuple[int, ...] = 0
+    reserve_for: str = ""
     physical: bool = False
     port: int | None = None
     listen: tuple[Listen, ...] = ()
@@ -397,6 +399,13 @@ class App:
                 f"app {self.name!r}: total.{alone[0]} is a limit of single processes",
                 hint=f"Give it to each instance: limits.{alone[0]}.",
             )
+        if self.reserve_for:
+            check.service(self.reserve_for, "reserve_for")
+            if not self.reserve or not self.is_per_core:
+                raise SpecError(
+                    f"app {self.name!r}: no CPU is reserved for {self.reserve_for}",
+                    hint="Add reserve=1, and pin the app's instances: per-core.",
+                )
         if self.limits.cpu_affinity and self.is_per_core:
             raise SpecError(
                 f"app {self.name!r}: limits.cpu_affinity does not go with instances that are pinned to CPUs each",

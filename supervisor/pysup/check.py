@@ -132,6 +132,14 @@ def dependency(value: str, field: str) -> None:
         )
 
 
+def service(value: str, field: str) -> None:
+    """A service that is not one of ours, with its suffix."""
+    if not _UNIT.fullmatch(value) or not value.endswith(".service") or value.startswith(names.PREFIX):
+        raise SpecError(
+            f"{field} is {_short(value)}, not another's service", hint="Name it with its suffix: redis-server.service."
+        )
+
+
 def is_unit(value: str) -> bool:
     """Whether a dependency names a unit (and not an app)."""
     return _UNIT.fullmatch(value) is not None

@@ -74,7 +74,7 @@ class Workshop:
 
     def count_cpus(self) -> int:
         """How many CPUs the caller may run on."""
-        return len(self._known_machine().cpus)
+        return len(self.machine.cpus)
 
     def _configured(self, app: App, kind: str, files: Mapping[str, File]) -> Mapping[str, File]:
         if not files or not app.balance:
@@ -87,10 +87,12 @@ class Workshop:
         return File(configuration(balancer, behind.require(), behind.numbers))
 
     def _machine_for(self, app: App) -> Machine:
-        machine = self._known_machine()
+        machine = self.machine
         return replace(machine, real=local.real_paths(app.argv)) if app.isolate.level.hides_homes else machine
 
-    def _known_machine(self) -> Machine:
+    @property
+    def machine(self) -> Machine:
+        """The machine."""
         self._machine = self._machine or local.machine(self._scope)
         return self._machine
 
@@ -179,7 +181,7 @@ def start_now(store: Store, workshop: Workshop, app: App, *, force: bool) -> Con
     with store.lock(app.name):
         decision = yield from decide(store, workshop, app, restart=force, force=force)
         steps = decision.steps
-        if steps.stop or steps.restart or before(store, app.name):
+        if steps.stop or steps.restart or app.reserve_for or before(store, app.name):
             return False
         if steps.write:
             store.write(app.name, decision.rendered.files, saved=decision.saved)

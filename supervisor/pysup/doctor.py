@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pysup import hooks, local, names, preflight, sockets, states, status
+from pysup import disk, hooks, local, names, preflight, sockets, states, status
 from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.call import Conversation
@@ -21,8 +21,9 @@ from pysup.errors import PysupError
 from pysup.events import HookRan
 from pysup.explain import explain
 from pysup.host import cgroups, features, files, ground, users
-from pysup.host.doctor import Check, Status
+from pysup.host.doctor import Check, Fix, Status
 from pysup.journal import words
+from pysup.render import File
 from pysup.states import UnitState
 from pysup.store import Store, Stored
 from pysup.unit import ActiveState, AppStatus, Scope
@@ -74,6 +75,19 @@ def checks(store: Store, scope: Scope) -> Conversation[list[Check]]:
     if all(check.status in (Status.OK, Status.INFO) for check in found):
         found.append(Check(name="apps", status=Status.OK, message=f"nothing wrong with any, of {len(apps)}"))
     return found
+
+
+def fix(found: Iterable[Check]) -> Conversation[list[Fix]]:
+    """Write what mends these, as root; what was written. Raises NotPermitted for others."""
+    fixes = list(dict.fromkeys(check.fix for check in found if check.fix))
+    for one in fixes:
+        with disk.writing(one.path.parent):
+            one.path.parent.mkdir(parents=True, exist_ok=True)
+            disk.replace(one.path.parent, one.path.name, File(one.text))
+    if fixes:
+        (reply,) = yield [systemd1.reload()]
+        values_of(reply)
+    return fixes
 
 
 def _failed(patient: _Patient) -> Iterator[Check]:

@@ -69,7 +69,7 @@ def machine(scope: Scope) -> Machine:
     return Machine(
         scope=scope,
         cpus=allowed,
-        cores=cpus.physical(allowed),
+        cores=cpus.fast_first(cpus.cores(allowed)),
         systemd_cat=_program("systemd-cat") or "/usr/bin/systemd-cat",
         plain_python=_program("python3") or getattr(sys, "_base_executable", sys.executable),
         preload=preload.text(),

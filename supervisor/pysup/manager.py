@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pysup.hooks import Hooks
     from pysup.host.doctor import Check
     from pysup.limiting.view import LimitsView
+    from pysup.limiting.words import Wish as Wished
     from pysup.revisions import Revision
     from pysup.transient import RunOptions, RunResult
     from pysup.why import Why
@@ -354,7 +355,7 @@ class Manager:
         return await (await self._reached()).converse(view.apps(self._store, self.scope, selectors))
 
     async def limit(
-        self, selectors: Selectors, assignments: Sequence[str], *, total: bool = False, force: bool = False
+        self, selectors: Selectors, assignments: Sequence[str] | Wished, *, total: bool = False, force: bool = False
     ) -> LimitsList:
         """Have other limits (``memory=2G``, ``cpu=150%``, ``tasks=unlimited``) from now on; nothing restarts.
 
@@ -363,7 +364,7 @@ class Manager:
         """
         from pysup.limiting import foresee, view, words
 
-        wish = words.wish(assignments, total=total)
+        wish = assignments if isinstance(assignments, words.Wish) else words.wish(assignments, total=total)
         chosen = self._choose_whole(selectors, "limit")
         before = [self._store.get(one.app).require() for one in chosen]
         operator = await self._operator()

@@ -196,6 +196,11 @@ def slice_unit(app: str, namespace: str = "") -> str:
     return PREFIX + "-".join(escape(part) for part in parts) + ".slice"
 
 
+def reservation_file(app: str, unit: str) -> str:
+    """The drop-in of a unit that is not ours, for which the app leaves CPUs free."""
+    return f"{unit}.d/{PREFIX}{app}.conf"
+
+
 def environment_file(app: str) -> str:
     """The file, beside the units, that holds the values of the app's environment."""
     return f"{PREFIX}{app}.env"

@@ -17,7 +17,7 @@ from pysup.bus.connection import Bus
 from pysup.converge import Decision, Workshop, before, companions_up, decide, listening
 from pysup.errors import BusError, JobFailed
 from pysup.front import Front
-from pysup.limiting import change, namespaces
+from pysup.limiting import change, namespaces, reserving
 from pysup.limiting.words import Wish
 from pysup.reload import ReloadOptions, Roll
 from pysup.selector import Chosen
@@ -51,6 +51,8 @@ class Operator:
                 await asyncio.to_thread(self.store.write, app.name, decision.rendered.files, saved=decision.saved)
             if decision.steps.reload:
                 await self.bus.call(systemd1.reload())
+            if decision.steps.write:
+                await self._reserve(decision.found.app if decision.found else None, app)
             await jobs.perform(self.bus, [systemd1.stop_unit(unit) for unit in decision.steps.stop])
             await self.bus.calls(decision.resets)
         return decision
@@ -66,6 +68,7 @@ class Operator:
             await asyncio.to_thread(self.store.write, app.name, rendered.files, saved=saved)
             if found:
                 await self.bus.call(systemd1.reload())
+            await self._reserve(found.app if found else None, app)
 
     async def finish(self, begun: Sequence[Decision], *, wait: bool, timeout: float | None) -> None:
         """Start what was begun and, with *wait*, see it ready."""
@@ -125,6 +128,7 @@ class Operator:
         before = {unit: self.store.text(app.name, unit) for unit in names.companions(app.name)}
         await roll.run(running)
         await self._renew_companions(app.name, before)
+        await self._reserve(old.app, app)
         if roll.rendered.numbers != old.numbers:
             begun = await self.converge(app, restart=False, force=False)
             await self.finish([begun], wait=True, timeout=options.timeout)
@@ -149,6 +153,7 @@ class Operator:
                 await jobs.perform(self.bus, await self._stops(one), timeout=timeout)
                 self.store.remove(one.app)
                 self.store.remove_spare(one.app)
+                await self._reserve(stored.app, None)
                 was_saved = was_saved or stored.saved
                 await self._forget(stored)
         if was_saved:
@@ -198,6 +203,9 @@ class Operator:
                 self.bus, [systemd1.stop_unit(unit) for unit in up if names.companion_file(unit) in changed]
             )
             await jobs.perform(self.bus, [systemd1.start_unit(names.target_unit(app))])
+
+    async def _reserve(self, before: App | None, after: App | None) -> None:
+        await reserving.settle(self.bus, self.store, self.workshop.machine, before, after)
 
     def _front(self, app: str) -> Front:
         return Front(self.bus, self.store, self.scope, app)

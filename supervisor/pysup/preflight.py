@@ -14,7 +14,7 @@ from pysup.bus import systemd1
 from pysup.bus.call import Conversation
 from pysup.bus.call import check as check_reply
 from pysup.errors import EnvironmentProblem, NotFound, SpecError
-from pysup.host import calendar, cgroups, features, ground, ports, trust, users
+from pysup.host import calendar, cgroups, delegation, features, ground, ports, trust, users
 from pysup.host.features import Feature
 from pysup.isolate import Isolation
 from pysup.isolation import ground as isolation
@@ -40,6 +40,8 @@ def check(app: App, scope: Scope, *, strict: bool = False) -> None:
             raise SpecError(f"app {app.name!r}: env file {file!r} is not there", hint="Check the path.")
         if any(char in file for char in "*?["):
             raise SpecError(f"app {app.name!r}: env file {file!r} would be a pattern", hint="Rename it without * ? [.")
+    check_rates(app.limits)
+    check_rates(app.total)
     _check_watch(app)
     _check_isolation(app, scope)
     if app.schedule:
@@ -55,6 +57,14 @@ def check(app: App, scope: Scope, *, strict: bool = False) -> None:
             raise SpecError(
                 f"app {app.name!r}: there is no directory {str(folder)!r} for its log files", hint=f"mkdir -p {folder}"
             )
+
+
+def check_rates(limits: Limits) -> None:
+    """Raise SpecError for a device that is not there: systemd would leave the limit out, and say so in its log only."""
+    for entry in (*limits.io_read_max, *limits.io_write_max):
+        path = entry.rpartition(" ")[0]
+        if not Path(path).exists():
+            raise SpecError(f"there is no {path!r} to limit", hint="Name a device, or a directory on it: lsblk, df.")
 
 
 def prepare(app: App) -> None:
@@ -167,6 +177,7 @@ def ask(app: App, scope: Scope) -> Conversation[tuple[str, ...]]:
     yield from _credentials(app, scope)
     yield from _check_ports(app, scope)
     missing = yield from _dependencies(app)
+    yield from _reserved_for(app)
     vain = yield from without_effect(app, scope)
     left_out = isolation.notes(app, scope, namespaces=ground.has_user_namespaces())
     return (*missing, *vain, *_strangers(app, scope), *left_out)
@@ -211,6 +222,18 @@ def _dependencies(app: App) -> Conversation[tuple[str, ...]]:
     return tuple(f"it wants {units[unit]!r}, but {unit} is {state}" for unit, state in missing.items())
 
 
+def _reserved_for(app: App) -> Conversation[None]:
+    """Raise NotFound if CPUs are left free for what is not there."""
+    if app.reserve_for:
+        found = yield from states.load_states([app.reserve_for])
+        state = found[app.reserve_for]
+        if state != "loaded":
+            raise NotFound(
+                f"app {app.name!r} reserves CPUs for {app.reserve_for}, which is {state}",
+                hint="systemctl list-unit-files shows what there is; a user's own systemd has none of the machine's.",
+            )
+
+
 def _credentials(app: App, scope: Scope) -> Conversation[None]:
     """Raise SpecError for a credential that this systemd cannot hand over."""
     encrypted = [name for name, text in app.secrets.items() if reference.read(text).is_encrypted]
@@ -243,13 +266,25 @@ def _remedy(unit: str, state: str) -> str:
 
 def without_effect(app: App, scope: Scope) -> Conversation[tuple[str, ...]]:
     """A note for each directive of the app's that has no effect with this systemd or on this machine."""
-    return tuple(map(str, (yield from in_vain(app, scope))))
+    return said((yield from in_vain(app, scope)), scope)
+
+
+def said(vain: Collection[Feature], scope: Scope) -> tuple[str, ...]:
+    """The same in words, with what would change it if that is a matter of what users' managers are given."""
+    notes = [str(one) for one in vain]
+    controllers = {one.controller for one in vain} - {""}
+    if controllers and scope is Scope.USER and cgroups.hierarchy() is cgroups.Hierarchy.V2:
+        missing = " ".join(sorted(controllers - cgroups.here().delegated(os.getuid())))
+        write = f"sudo pysup doctor --fix (it writes {delegation.DROP_IN}: {delegation.LINE})"
+        notes += [f"your own systemd is not given {missing}: {write}"] if missing else []
+    return tuple(notes)
 
 
 def in_vain(app: App, scope: Scope) -> Conversation[list[Feature]]:
     """What the app asks for and this systemd, or this machine, does not have."""
     held = [*limits(companions.limits(app), app.nice), *directives(app.total)]
-    return (yield from _lacking({*(directive for directive, _ in held), *app.unit, *app.service}, scope))
+    kept = ["AllowedCPUs"] if app.reserve_for else []
+    return (yield from _lacking({*(directive for directive, _ in held), *kept, *app.unit, *app.service}, scope))
 
 
 def limits_in_vain(limits: Limits, scope: Scope) -> Conversation[list[Feature]]:

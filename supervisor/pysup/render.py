@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 from pysup import balancers, check, companions, idle, names, preload, probe, redirect, servers, sockets, spec
 from pysup.app import PER_CORE, App, Limits
@@ -29,7 +30,8 @@ _OF_THE_LOADER = (
 class Machine:
     """What rendering must know of the machine.
 
-    ``cpus`` are the logical CPUs that the caller may run on; ``cores`` the first of each physical core among them.
+    ``cpus`` are the logical CPUs that the caller may run on; ``cores`` are the same by physical core, those that are
+    fast first.
     ``preload`` is the text that Node programs load to find their sockets, ``probe`` that of what asks instances how
     they are, ``launch`` that which runs servers written in Python. ``python`` is the interpreter that has pysup's
     libraries, ``plain_python`` one that stays when pysup goes. ``namespaces``: users may make user namespaces; ``real``
@@ -38,7 +40,7 @@ class Machine:
 
     scope: Scope
     cpus: tuple[int, ...]
-    cores: tuple[int, ...]
+    cores: tuple[tuple[int, ...], ...]
     systemd_cat: str = "/usr/bin/systemd-cat"
     plain_python: str = "/usr/bin/python3"
     preload: str = ""
@@ -119,22 +121,38 @@ def render(app: App, machine: Machine, directory: str, *, opened: Collection[str
         text = _instance(app, number, cpus)
         if text:
             files[f"{names.instance_unit(app.name, number)}.d/instance.conf"] = File(text)
+    if app.reserve_for:
+        files[names.reservation_file(app.name, app.reserve_for)] = File(_reservation(app, machine))
     return Rendered(files=files, numbers=numbers)
 
 
-def place(app: App, machine: Machine) -> tuple[int, ...]:
-    """The CPUs that instances are pinned to in turn; empty if they are not pinned."""
+def place(app: App, machine: Machine) -> tuple[tuple[int, ...], ...]:
+    """The CPUs that instances are pinned to in turn: each to one, or to a whole core; empty if they are not pinned."""
     if not app.is_per_core:
         return ()
-    cpus = machine.cores if app.physical else machine.cpus
-    reserved = cpus[: app.reserve] if isinstance(app.reserve, int) else app.reserve
-    free = tuple(cpu for cpu in cpus if cpu not in reserved)
-    if not free:
+    taken = reserved(app, machine)
+    cores = [free for threads in machine.cores if (free := tuple(cpu for cpu in threads if cpu not in taken))]
+    if not cores:
+        counted = f"{len(machine.cores)} cores" if app.physical else f"{len(machine.cpus)} CPUs"
         raise SpecError(
-            f"app {app.name!r}: reserve {app.reserve} leaves none of the {len(cpus)} CPUs",
+            f"app {app.name!r}: reserve {app.reserve} leaves none of the {counted}",
             hint="Reserve fewer, or give a number of instances.",
         )
-    return free
+    if app.physical:
+        return tuple(cores)
+    if app.instances == PER_CORE:
+        return tuple((cpu,) for cpu in sorted(cpu for threads in cores for cpu in threads))
+    # A core each, as long as there are cores; then their second threads.
+    return tuple((cpu,) for round_ in zip_longest(*cores) for cpu in round_ if cpu is not None)
+
+
+def reserved(app: App, machine: Machine) -> tuple[int, ...]:
+    """The CPUs that are left free: the threads of one core before those of the next."""
+    if not isinstance(app.reserve, int):
+        return app.reserve
+    cores = sorted(machine.cores)
+    units = cores if app.physical else [(cpu,) for threads in cores for cpu in threads]
+    return tuple(cpu for unit in units[: app.reserve] for cpu in unit)
 
 
 def count_instances(app: App, machine: Machine) -> int:
@@ -387,18 +405,25 @@ def limits(limits: Limits, nice: int | None) -> Lines:
         yield "Nice", str(nice)
 
 
+def _reservation(app: App, machine: Machine) -> str:
+    """What keeps the unit that CPUs are reserved for on them; a process could leave those that it only begins on."""
+    cpus = table.numbers(reserved(app, machine))
+    text = section("Service", [("AllowedCPUs", cpus), ("CPUAffinity", ""), ("CPUAffinity", cpus)])
+    return f"# Made by pysup: app {app.name} leaves these CPUs to it.\n{text}"
+
+
 def _extra(extras: Mapping[str, tuple[str, ...]]) -> Lines:
     for directive, values in extras.items():
         for value in values:
             yield directive, value
 
 
-def _instance(app: App, number: int, cpus: tuple[int, ...]) -> str:
+def _instance(app: App, number: int, cpus: tuple[tuple[int, ...], ...]) -> str:
     """What differs from the template; empty if nothing does."""
     unit = list(sockets.unit_section(sockets.units(app, number))) if app.spread else []
     service = list(sockets.service_section(sockets.units(app, number))) if app.spread else []
     if cpus:
-        service.append(("CPUAffinity", str(cpus[number % len(cpus)])))
+        service.append(("CPUAffinity", " ".join(map(str, cpus[number % len(cpus)]))))
     service += _counted(app, number)
     return "\n".join(section(name, lines) for name, lines in (("Unit", unit), ("Service", service)) if lines)
 

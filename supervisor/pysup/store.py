@@ -415,6 +415,8 @@ def _owned(directory: Path, name: str, boot_target: str = "") -> list[str]:
             owned.append(entry)
         elif drop_in.fullmatch(entry) and (directory / entry / "instance.conf").exists():
             owned.append(f"{entry}/instance.conf")
+        elif entry.endswith(".service.d") and (directory / entry / f"{names.PREFIX}{name}.conf").exists():
+            owned.append(f"{entry}/{names.PREFIX}{name}.conf")
     link = f"{boot_target}.wants/{names.target_unit(name)}"
     if boot_target and (directory / link).is_symlink():
         owned.append(link)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from pysup.cli import output
 from pysup.cli.options import Json, Scopes, chosen_scope
-from pysup.errors import EnvironmentProblem
+from pysup.errors import EnvironmentProblem, NotPermitted
 from pysup.host import doctor as host
 from pysup.host.doctor import Check, Status
 from pysup.sync import Manager
@@ -25,6 +26,9 @@ def doctor(
         bool,
         typer.Option("--all", "-a", help="Each feature that this systemd or machine lacks, not just their number."),
     ] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="As root: write what lets users' own apps have limits, if that is missing.")
+    ] = False,
 ) -> int:
     """Check the ground (systemd, its bus, control groups, the journal …) and the apps, and say what to do.
 
@@ -32,9 +36,13 @@ def doctor(
 
     Examples:
       pysup doctor
+      sudo pysup doctor --fix
       pysup doctor --json | jq '.[] | select(.status == "fail")'
     """
     found = _checks(chosen_scope(scope))
+    if fix:
+        _fix(found)
+        found = _checks(chosen_scope(scope))
     if json:
         _show_json(found)
     else:
@@ -51,6 +59,17 @@ def _checks(scope: Scope) -> list[Check]:
         if all(check.message != problem.message for check in found):  # else the host's checks have said so
             found.append(Check(name="apps", status=Status.FAIL, message=problem.message, remedy=problem.hint))
     return found
+
+
+def _fix(found: Iterable[Check]) -> None:
+    """What of it can be mended by writing a file."""
+    from pysup import doctor as apps
+    from pysup import local
+
+    if os.geteuid():
+        raise NotPermitted("only root can mend what is here", hint="Type: sudo pysup doctor --fix")
+    for done in local.ask(Scope.SYSTEM, apps.fix(found)):
+        output.note(f"wrote {done.path}; {done.then}")
 
 
 def _without_features(found: Sequence[Check]) -> list[Check]:

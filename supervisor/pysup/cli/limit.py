@@ -198,10 +198,15 @@ def _files(view: GroupView) -> tuple[str, ...]:
 def _io(view: GroupView) -> tuple[str, ...]:
     now, wanted = view.reading.io, view.wanted
     weight = f"weight {wanted.io_weight}" if wanted.io_weight else ""
-    limits = [*(f"read {one}" for one in wanted.io_read_max), *(f"write {one}" for one in wanted.io_write_max)]
+    limits = [*_rates("read", wanted.io_read_max), *_rates("write", wanted.io_write_max)]
     moved = now.read_bytes is not None and now.written_bytes is not None
     use = f"{_size(now.read_bytes)} read, {_size(now.written_bytes)} written" if moved else ""
     return "io", _joined([weight, *limits]), use, "", _stalled(view.reading.pressure.io), ""
+
+
+def _rates(verb: str, entries: Iterable[str]) -> Iterator[str]:
+    for path, _, rate in (entry.rpartition(" ") for entry in entries):
+        yield f"{verb} {path} {int(rate) / 1e6:g}M/s"
 
 
 def _size(value: int | None) -> str:

@@ -100,7 +100,13 @@ class Request:
     reserve: Annotated[
         Text, _option(_COUNT, "--reserve", metavar="N|CPUS", help="Leave N CPUs free, or just these: 0,2-3.")
     ] = None
-    physical: Annotated[bool, _option(_COUNT, "--physical", help="Count physical cores, not threads.")] = False
+    reserve_for: Annotated[
+        Text,
+        _option(_COUNT, "--reserve-for", metavar="UNIT", help="Keep this service on those: redis-server.service."),
+    ] = None
+    physical: Annotated[
+        bool, _option(_COUNT, "--physical", help="Count cores, not threads; each instance gets a whole one.")
+    ] = False
     port: Annotated[Number, _option(_COUNT, "--port", "-p", metavar="BASE", help="Instance i gets PORT=BASE+i.")] = None
 
     instance_var: Annotated[

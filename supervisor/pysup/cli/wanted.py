@@ -25,7 +25,7 @@ from pysup.unit import Scope
 
 _AS_GIVEN = (
     *("name", "namespace", "description", "user", "group", "port", "spread", "on_demand"),
-    *("stdin", "instance_var", "autostart"),
+    *("stdin", "instance_var", "autostart", "reserve_for"),
     *("restart", "restart_limit", "kill_mode", "stop_signal", "nice"),
 )
 _TIMES = ("restart_delay", "restart_delay_max", "restart_window", "stop_timeout", "idle_timeout")

@@ -14,6 +14,7 @@ from pysup import local, revisions
 from pysup.app import App
 from pysup.errors import PysupError
 from pysup.files.change import Action, Change
+from pysup.limiting import words
 from pysup.manager import Manager
 from pysup.reload import ReloadOptions
 from pysup.store import Store
@@ -111,6 +112,9 @@ class Applier:
                 await self.manager.define(app)
             case Action.SCALE:
                 await self.manager.scale(app.name, int(app.instances), timeout=self.timeout)
+                await self.manager.define(app)
+            case Action.LIMIT:
+                await self.manager.limit(app.name, words.all_of(app))
                 await self.manager.define(app)
             case Action.ROLL:
                 await self.manager.reload(app, options=ReloadOptions(timeout=self.timeout))

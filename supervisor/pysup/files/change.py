@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 
 from pysup.app import App
+from pysup.limits.table import ROWS
 from pysup.store import Stored
 
 
@@ -17,6 +18,7 @@ class Action(StrEnum):
     START = "start"
     ADOPT = "adopt"
     SCALE = "scale"
+    LIMIT = "limit"
     ROLL = "roll"
     RESTART = "restart"
     DEFINE = "define"
@@ -31,6 +33,7 @@ SAID: Mapping[Action, str] = {
     Action.START: "is to be started",
     Action.ADOPT: "becomes the file's; nothing restarts",
     Action.SCALE: "gets more or fewer instances; the others run on",
+    Action.LIMIT: "gets other limits; nothing restarts",
     Action.ROLL: "is replaced, instance by instance",
     Action.RESTART: "is restarted at once: its sockets change",
     Action.DEFINE: "changes, and stays stopped",
@@ -136,4 +139,12 @@ def _action(app: App, before: App | None, found: Seen) -> Action:
     counted = isinstance(app.instances, int) and isinstance(before.instances, int)
     if counted and replace(before, origin=app.origin, instances=app.instances) == app:
         return Action.SCALE
+    if replace(before, origin=app.origin, limits=app.limits, total=app.total) == app and _is_live(before, app):
+        return Action.LIMIT
     return Action.ROLL
+
+
+def _is_live(before: App, app: App) -> bool:
+    """Whether only limits differ that are of control groups, which can change while they run."""
+    differing = {row for row in ROWS if getattr(before.limits, row.field) != getattr(app.limits, row.field)}
+    return all(row.is_of_groups for row in differing)

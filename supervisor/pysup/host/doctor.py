@@ -6,9 +6,11 @@ import os
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
 
 from pysup.errors import EnvironmentProblem
-from pysup.host import cgroups, features, ground, users
+from pysup.host import cgroups, delegation, features, ground, users
 from pysup.host.cgroups import Cgroups, Hierarchy
 from pysup.host.ground import Caller
 from pysup.unit import Scope
@@ -25,14 +27,33 @@ class Status(StrEnum):
     FAIL = "fail"
 
 
+class Fix(NamedTuple):
+    """A file that mends something, and what has to happen then."""
+
+    path: Path
+    text: str
+    then: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One thing that was looked at; ``remedy`` is what to type, empty if there is nothing to do."""
+    """One thing that was looked at; ``remedy`` is what to type, empty if there is nothing to do.
+
+    ``fix`` is what ``doctor --fix`` would write as root, if it can mend it.
+    """
 
     name: str
     status: Status
     message: str
     remedy: str = ""
+    fix: Fix | None = None
+
+
+_DELEGATE = Fix(
+    delegation.DROP_IN,
+    delegation.TEXT,
+    "it counts once the user's manager has started anew: log out everywhere and in again, without lingering, or reboot",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,8 +194,24 @@ def _controllers(machine: _Machine) -> Iterator[Check]:
             name="controllers",
             status=Status.WARN,
             message=f"{found}; not delegated: {missing}, so such limits have no effect",
-            remedy="Type: sudo systemctl edit user@.service, write: [Service] Delegate=cpu cpuset io memory pids, "
-            "then log in anew",
+            remedy=f"Type: sudo pysup doctor --fix, which writes {delegation.DROP_IN}: "
+            f"{delegation.LINE}; {_DELEGATE.then}",
+            fix=_DELEGATE,
+        )
+
+
+def _users(machine: _Machine) -> Iterator[Check]:
+    """What root can do for the users of the machine."""
+    if machine.scope is Scope.USER or machine.cgroups.hierarchy is not Hierarchy.V2:
+        return
+    missing = " ".join(delegation.missing(machine.caller.root))
+    if missing:
+        yield Check(
+            name="users",
+            status=Status.INFO,
+            message=f"their own managers get no {missing}: such limits of their apps have no effect",
+            remedy=f"Type: {machine.sudo}pysup doctor --fix, which writes {delegation.DROP_IN}",
+            fix=_DELEGATE,
         )
 
 
@@ -258,6 +295,7 @@ _LOOKS: tuple[Callable[[_Machine], Iterator[Check]], ...] = (
     _lingering,
     _hierarchy,
     _controllers,
+    _users,
     _journal,
     _journal_rate,
     _packages,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from pysup import states, status
+from pysup import preflight, states, status
 from pysup.bus import systemd1
 from pysup.bus.connection import Bus
 from pysup.converge import Workshop
@@ -40,6 +40,7 @@ async def namespace(bus: Bus, store: Store, name: str, assignments: Sequence[str
     with namespaces.locked(store, name):
         before = namespaces.read(store, name)
         after = words.limits(assignments, before)
+        preflight.check_rates(after)
         told = foresee.check([(group, after) for group in around], force=force)
         namespaces.write(store, name, after, saved=namespaces.is_saved(members))
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pysup import states, status
+from pysup import preflight, states, status
 from pysup.app import App
 from pysup.bus.call import Conversation
 from pysup.errors import Conflict
@@ -19,7 +19,13 @@ Held = tuple[Group, Limits]
 
 
 def apps(changes: Sequence[tuple[App, App]]) -> Conversation[list[Held]]:
-    """The groups of apps that are to change from the one to the other, each with the limits that change for it."""
+    """The groups of apps that are to change from the one to the other, each with the limits that change for it.
+
+    Raises SpecError for a device that is not there.
+    """
+    for _, after in changes:
+        preflight.check_rates(after.limits)
+        preflight.check_rates(after.total)
     units = yield from states.loaded(status.patterns([before.name for before, _ in changes]))
     return [
         (group, _changed(group.wanted(before), group.wanted(after)))

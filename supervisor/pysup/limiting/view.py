@@ -63,7 +63,8 @@ def apps(store: Store, scope: Scope, selectors: str | Sequence[str]) -> Conversa
     for one in chosen:
         app = stored[one.app].require()
         vain = yield from preflight.in_vain(app, scope)
-        views.append(_of_app(store, app, [group for group in of_app(app, units) if _is_meant(group, one)], vain))
+        meant = [group for group in of_app(app, units) if _is_meant(group, one)]
+        views.append(_of_app(store, app, meant, vain, preflight.said(vain, scope)))
     return views
 
 
@@ -76,11 +77,13 @@ def namespace(store: Store, scope: Scope, name: str) -> Conversation[LimitsView]
     groups = namespaces.running(name, members, units)
     wanted = [(group, limits if group.kind is Kind.NAMESPACE else _total(members, group)) for group in groups]
     return LimitsView(
-        name=f"{name}/", each=Limits(), total=limits, groups=_views(wanted, vain), notes=tuple(map(str, vain))
+        name=f"{name}/", each=Limits(), total=limits, groups=_views(wanted, vain), notes=preflight.said(vain, scope)
     )
 
 
-def _of_app(store: Store, app: App, groups: Sequence[Group], vain: Collection[Feature]) -> LimitsView:
+def _of_app(
+    store: Store, app: App, groups: Sequence[Group], vain: Collection[Feature], notes: tuple[str, ...]
+) -> LimitsView:
     wanted = [(group, group.wanted(app)) for group in groups]
     if app.namespace and groups and groups[0].kind is Kind.APP:
         around = of_namespace(app.namespace, groups[0])
@@ -91,7 +94,7 @@ def _of_app(store: Store, app: App, groups: Sequence[Group], vain: Collection[Fe
         total=app.total,
         memory_restart=app.memory_restart,
         groups=_views(wanted, vain),
-        notes=tuple(map(str, vain)),
+        notes=notes,
     )
 
 

@@ -56,6 +56,15 @@ def wish(assignments: Iterable[str], *, total: bool = False) -> Wish:
     return Wish(each=each, total=together)
 
 
+def all_of(app: App) -> Wish:
+    """To have all limits that an app has, and no others."""
+    fields = [row.field for row in ROWS]
+    return Wish(
+        each={name: getattr(app.limits, name) for name in fields},
+        total={name: getattr(app.total, name) for name in fields},
+    )
+
+
 def limits(assignments: Iterable[str], before: Limits) -> Limits:
     """The limits of all together that these words ask for."""
     return replace(before, **wish(assignments, total=True).total)

@@ -280,5 +280,5 @@ def fake_manager(directory: Path, systemd: FakeSystemd | None = None) -> Manager
     """A Manager whose units are below *directory* and whose systemd is a fake."""
     store = Store(directory / "run", directory / "etc", directory / "lock", BOOT_TARGET[Scope.SYSTEM])
     systemd = systemd or FakeSystemd(store.saved, store.runtime)
-    machine = Machine(scope=Scope.SYSTEM, cpus=(0, 1), cores=(0, 1))
+    machine = Machine(scope=Scope.SYSTEM, cpus=(0, 1), cores=((0,), (1,)))
     return Manager(Scope.SYSTEM, connect=systemd.connect, store=store, machine=machine)
