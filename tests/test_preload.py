@@ -336,13 +336,24 @@ def test_requests_in_flight_are_answered(number: int) -> None:
 
 
 def test_silent_connections_are_ended() -> None:
-    """Those that ask nothing for half a second: kept from an earlier request, or never used."""
+    """Those that ask nothing for half a second, kept from an earlier request; and for two, never used."""
     with listening() as sock, Node(program("http.cjs"), sockets={"web": sock}) as node:
         with Client(port_of(sock)) as kept, Client(port_of(sock)) as unused:
             assert kept.ask().answer() == ("keep-alive", str(node.pid))
             node.stop()
             assert kept.is_ended()
             assert unused.is_ended()
+        assert node.ended() == 0
+
+
+def test_a_first_request_that_takes_its_time_is_answered() -> None:
+    """Its connection was accepted, and then the client was slow, or the network lost it once: that takes a second."""
+    with listening() as sock, Node(program("http.cjs"), sockets={"web": sock}) as node:
+        with Client(port_of(sock)) as kept, Client(port_of(sock)) as late:
+            assert kept.ask().answer() == ("keep-alive", str(node.pid))
+            node.stop()
+            assert kept.is_ended()
+            assert late.ask().answer() == ("close", str(node.pid))
         assert node.ended() == 0
 
 

@@ -17,6 +17,7 @@ const { isMainThread } = require("worker_threads");
 const FIRST_DESCRIPTOR = 3; // SD_LISTEN_FDS_START, sd_listen_fds(3)
 const ANY_BACKLOG = 0x7fffffff; // the kernel makes it net.core.somaxconn, as systemd's own default does
 const IDLE_MILLISECONDS = 500; // how long the drain lets a silent connection ask once more before it closes it
+const FRESH_MILLISECONDS = 2000; // and one that has never asked: a request that was lost on its way comes again after 1 s
 const LAST_STREAM = 2 ** 31 - 1; // in a GOAWAY: no more, please, but what is on its way is answered; RFC 9113, 6.8
 const SIGNALS = ["SIGTERM", "SIGINT"];
 const PROBE = "pysup-probe"; // the socket, among the inherited ones, on which this instance alone is asked how it is
@@ -291,11 +292,14 @@ function answerLast(_request, response) {
 
 // A client may be about to send on a connection that looks idle: only one that was silent for a while is ended.
 function endIdleAgainAndAgain() {
+  const began = performance.now();
   let before = traffic();
   const endIdle = () => {
+    const mayBeFresh = performance.now() - began < FRESH_MILLISECONDS;
     for (const socket of connections()) {
       const isIdle = socket.parser && !socket._httpMessage; // HTTP/1, between two requests, not upgraded
-      if (isIdle && before.get(socket) === moved(socket)) socket.destroySoon();
+      const isFresh = mayBeFresh && !socket.bytesRead;
+      if (isIdle && !isFresh && before.get(socket) === moved(socket)) socket.destroySoon();
     }
     for (const session of sessions) session.close();
     before = traffic();
