@@ -50,6 +50,7 @@ ROWS = (
     Row("logs", "logs:logs", "Show what apps write, and follow it.", LOOK),
     Row("events", "events:events", "Tell what happens to apps, and what happened.", LOOK),
     Row("why", "why:why", "Tell why an app ended, and what to try.", LOOK),
+    Row("history", "history:history", "Draw what apps used, and when they were restarted.", LOOK),
     Row("metrics", "metrics:metrics", "Tell Prometheus what apps use, and how they are.", LOOK),
     Row("flush", "flush:flush", "Empty log files, and have logs begin anew.", LOOK),
     Row("logrotate", "flush:logrotate", "Print what logrotate needs to know of an app's log files.", LOOK),
