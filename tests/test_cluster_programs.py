@@ -1,4 +1,4 @@
-"""Programs as they are, started by pysup on a socket that systemd holds: reloads under load lose no request."""
+"""Programs as they are, started by pysup on a socket that systemd holds: asked apart, and killed."""
 
 from __future__ import annotations
 
@@ -49,28 +49,6 @@ def gunicorn(port: int) -> App:
     return listening(port, command, ready=parse.ready("notify", timeout=20))
 
 
-def uvicorn(port: int) -> App:
-    """uvicorn is given --fd 3."""
-    return listening(port, (str(BIN / "uvicorn"), "--app-dir", TESTS, "web_programs:asgi"), ready=parse.ready("2s"))
-
-
-@pytest.mark.systemd
-@pytest.mark.parametrize("keep_alive", [False, True])
-@pytest.mark.parametrize("kind", ["http.cjs", "esm.mjs", "gunicorn"])
-def test_reloads_of_programs_as_they_are_lose_no_request(manager: Manager, kind: str, keep_alive: bool) -> None:
-    """With a new connection for each request, and with connections that are kept."""
-    port = programs.free_port()
-    before = manager.start(gunicorn(port) if kind == "gunicorn" else node(kind, port))
-    with hammer.load(port, clients=16, keep_alive=keep_alive) as tally:
-        for _ in range(3):
-            tally.wait_for(50)
-            (after,) = manager.reload("web")
-        tally.wait_for(200)
-    assert tally.failures == []
-    assert tally.slowest < hammer.STALL
-    assert not {one.pid for one in before.instances} & {one.pid for one in after.instances}
-
-
 @pytest.mark.systemd
 @pytest.mark.parametrize("kind", ["http.cjs", "cluster.cjs", "gunicorn"])
 def test_each_instance_is_asked_on_a_socket_of_its_own(manager: Manager, kind: str) -> None:
@@ -104,14 +82,3 @@ def test_kill_9_of_an_instance_costs_only_what_it_was_answering(manager: Manager
         tally.wait_for(200)
     assert not [failure for failure in tally.failures if "Refused" in failure]
     assert len(tally.failures) <= 4 * 16
-
-
-@pytest.mark.systemd
-def test_uvicorn_is_given_its_descriptor(manager: Manager) -> None:
-    """It serves the shared socket; what it loses at a reload is told in docs/sockets.md."""
-    port = programs.free_port()
-    status = manager.start(uvicorn(port))
-    with hammer.load(port) as tally:
-        tally.wait_for(200)
-    assert tally.failures == []
-    assert set(tally.answers) <= {str(one.pid) for one in status.instances}
