@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,8 +58,6 @@ def test_limits_change_while_it_runs_and_no_drop_in_stays(manager: Manager, scop
     assert files(view, "web", "memory.max", "cpu.max", "cpu.weight") == [str(1024 * MEGABYTE), "150000 100000", "200"]
     control = ground.runtime_dir(scope)
     assert list(control.with_name(f"{control.name}.control").glob("pysup-*/*")) == []
-    manager.scale("web", 3)
-    assert files(manager.limits("web")[0], "web@2", *wanted) == held
     (view,) = manager.limit("web", [f"{word.partition('=')[0]}=unlimited" for word in words])
     usual = files(view, "web@1", "pids.max")
     assert files(view, "web@0", *wanted[:3], "pids.max") == ["max", "max", "max", *usual]
@@ -82,15 +79,15 @@ def test_throttling_and_pressure_are_shown(manager: Manager) -> None:
 
 def test_users_are_told_of_cpu_sets_that_do_nothing(pysup: Command, scope: Scope) -> None:
     """And by what file root changes that."""
-    pysup("start", "sleep 1000", "-n", "web")
+    pysup("start", "sleep 1000", "-n", "web", timeout=300)
     try:
-        said = pysup("limit", "web", "cpus=0").stderr
+        said = pysup("limit", "web", "cpus=0", timeout=300).stderr
         assert ("AllowedCPUs does nothing here" in said) == (scope is Scope.USER)
         assert ("user@.service.d/pysup-delegate.conf: Delegate=cpu cpuset io memory pids" in said) == (
             scope is Scope.USER
         )
     finally:
-        pysup("delete", "all")
+        pysup("delete", "all", timeout=300)
 
 
 @pytest.mark.systemd
@@ -102,16 +99,13 @@ def test_cpu_sets_and_rates_hold_at_once() -> None:
     kept = "/system.slice/limit-test.service"
     try:
         with Manager() as manager:
-            app = apps.app(instances="per-core", reserve=1, reserve_for=unit.name)
-            manager.start(app)
+            manager.start(apps.app(instances="per-core", reserve=1, reserve_for=unit.name))
             first, *rest = sorted(os.sched_getaffinity(0))
             assert cgroups.here().text("", kept, "cpuset.cpus.effective").strip() == str(first)
             (view,) = manager.limit("web", [f"cpus={rest[0]}", "io_write=/:20M", "io=50"])
             cpus, rates, weight = files(view, "web@0", "cpuset.cpus.effective", "io.max", "io.weight")
             assert (cpus, weight) == (str(rest[0]), "default 50")
             assert "wbps=20000000" in rates
-            manager.start(replace(app, reserve=(rest[0],), limits=view.each), force=True)
-            assert cgroups.here().text("", kept, "cpuset.cpus.effective").strip() == str(rest[0])
             manager.delete("all")
             assert cgroups.here().text("", kept, "cpuset.cpus").strip() == ""
     finally:
