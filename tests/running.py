@@ -91,11 +91,11 @@ class Running:
 
 
 class OnTerminal(Running):
-    """The same, with a terminal of 100 columns and 30 lines as stdin, stdout and stderr."""
+    """The same, with a terminal as stdin, stdout and stderr; *size* is its lines and columns."""
 
-    def __init__(self, *words: str, env: dict[str, str] | None = None) -> None:
+    def __init__(self, *words: str, env: dict[str, str] | None = None, size: tuple[int, int] = (30, 100)) -> None:
         self._ours, theirs = pty.openpty()
-        termios.tcsetwinsize(theirs, (30, 100))
+        termios.tcsetwinsize(theirs, size)
         super().__init__(
             *words,
             env={"TERM": "xterm", **(env or {})},

@@ -7,7 +7,7 @@ import select
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from pysup.errors import Conflict, NotPermitted
 from pysup.host import trust, users
 from pysup.journal import Entry, Kind, More, Query, Tail
 from pysup.names import InstanceName
+from pysup.store import Stored
 
 _BLOCK = 64 * 1024
 _GRACE_USEC = 1_000_000  # so late may journald be with what was written before the query's end
@@ -53,6 +54,17 @@ def find(app: App, numbers: Iterable[int]) -> list[LogFile]:
                 path = place.replace("{instance}", str(number))
                 found.setdefault(path, LogFile(app=app.name, number=own, kind=kind, path=path))
     return list(found.values())
+
+
+def of(query: Query, stored: Mapping[str, Stored]) -> list[LogFile]:
+    """The files that the instances of a query write to, of the kinds that it wants."""
+    found: list[LogFile] = []
+    for name in dict.fromkeys(source.instance.app for source in query.sources):
+        app = stored[name].app
+        if app:
+            numbers = [source.instance.number for source in query.sources if source.instance.app == name]
+            found += [file for file in find(app, numbers) if file.kind in query.kinds]
+    return found
 
 
 def empty(file: LogFile) -> int | None:
@@ -208,8 +220,12 @@ def follow(
     lines: int | None,
     more: More,
     wake_fd: int | None = None,
+    interval: float = 0.0,
 ) -> Iterator[list[Entry | FileLine]]:
-    """What the journal and the files have, and then all that comes, until *wake_fd* is ready or the query's end."""
+    """What the journal and the files have, and then all that comes, until *wake_fd* is ready or the query's end.
+
+    Who can wait for *interval* seconds spares the looks that are taken before journald calls: 50 a second, 1 % of one.
+    """
     with ExitStack() as closing:
         others: list[FileTail] = []
         known: set[str] = set()
@@ -236,7 +252,8 @@ def follow(
                 yield found
             elif query.until_usec is not None and time.time() * 1e6 > query.until_usec + _GRACE_USEC:
                 return
-            if _wait([tail.fileno(), *(other.fileno() for other in others)], wake_fd, 0.0 if found else tail.interval):
+            pause = 0.0 if found else max(tail.interval, interval)
+            if _wait([tail.fileno(), *(other.fileno() for other in others)], wake_fd, pause):
                 return
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +15,8 @@ from pysup.errors import PysupError
 from pysup.events import Event
 from pysup.history import Wanted
 from pysup.journal.words import DeedTail
+from pysup.names import InstanceName
+from pysup.states import UnitState
 from pysup.strain import Strain
 from pysup.watch import Watch
 
@@ -60,6 +62,15 @@ class Stream:
 
     async def __anext__(self) -> Event:
         return await anext(self._watch)
+
+    @property
+    def gap(self) -> str:
+        """Why what happens now is not seen (the bus went away …); empty while it is seen."""
+        return self._watch.gap
+
+    def states(self) -> Iterator[tuple[InstanceName, UnitState]]:
+        """The instances that are loaded, as systemd last said that they are: this asks nobody. Others are inactive."""
+        return self._watch.states()
 
     async def _begin(self) -> None:
         self._run(self._look_at_limits(), "limits")

@@ -100,12 +100,21 @@ class Watch:
         for event in (*events, *waiting):
             self._events.put_nowait(event)
 
-    def processes(self) -> Iterator[tuple[InstanceName, UnitState]]:
-        """The instances that are wanted and have a main process, as they are known to be."""
+    @property
+    def gap(self) -> str:
+        """Why what happens now is not seen, and what is known may be old; empty while it is seen."""
+        return self._gap
+
+    def states(self) -> Iterator[tuple[InstanceName, UnitState]]:
+        """The instances that are wanted and loaded, as systemd last said that they are: this asks nobody."""
         for unit, state in self._known.items():
             name = names.parse_instance(unit)
-            if name and state.pid and self._wanted(name):
+            if name and self._wanted(name):
                 yield name, state
+
+    def processes(self) -> Iterator[tuple[InstanceName, UnitState]]:
+        """Those of them that have a main process."""
+        return ((name, state) for name, state in self.states() if state.pid)
 
     async def _end(self) -> None:
         for task in (*self._confirming, *([self._task] if self._task else [])):

@@ -47,6 +47,8 @@ ROWS = (
     Row("serve", "serve:serve", "Serve the files of a directory.", LIFE),
     Row("run", "run:run", "Run a command once, as a job of systemd's.", LIFE),
     Row("list", "listing:list_apps", "Show every instance: state, pid, uptime, CPU, memory.", LOOK),
+    Row("monit", "monit:monit", "Watch apps in the terminal, and act on them.", LOOK),
+    Row("top", "top:top", "Show the table again and again, with what instances use now.", LOOK),
     Row("logs", "logs:logs", "Show what apps write, and follow it.", LOOK),
     Row("events", "events:events", "Tell what happens to apps, and what happened.", LOOK),
     Row("why", "why:why", "Tell why an app ended, and what to try.", LOOK),

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json as text
 import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, NamedTuple
 
 import typer
 
 from pysup import companions, cores, explain
 from pysup.app import PER_CORE, App, KillMode
-from pysup.cli import instances, output
+from pysup.cli import described, instances, output
 from pysup.cli.options import Json, Scopes, Targets, manager
 from pysup.describe import Description, InstanceDescription
 from pysup.explain import exit_words
@@ -60,7 +59,7 @@ def describe(
     with manager(scope) as apps:
         found = apps.describe(targets, lines=lines)
     if json:
-        output.echo(text.dumps([_object(one, show_env=show_env) for one in found], indent=2))
+        output.echo(text.dumps([described.as_object(one, show_env=show_env) for one in found], indent=2))
         return
     for index, one in enumerate(found):
         if index:
@@ -109,6 +108,21 @@ def _show_instance(found: InstanceDescription, now: float, *, whole: bool) -> No
         output.echo("  last lines")
         for line in found.log:
             output.echo(f"    {output.paint('|', output.DIM)} {output.plain(line)}")
+
+
+def about(found: Description) -> Iterator[Row]:
+    """The same as names and values, for other faces: instances with something wrong, or the only one, come first."""
+    now = time.time()
+    yield Row("problem", found.app.problem)
+    for one in found.instances:
+        if len(found.instances) == 1 or one.why:
+            yield Row(str(one.instance.name), one.instance.state)
+            yield Row("why", one.why.what if one.why else one.ended.what if one.ended else "")
+            yield Row("try", one.why.remedy if one.why else one.ended.remedy if one.ended else "")
+            yield from _of_instance(one, now)
+    if found.app.spec:
+        yield from _of_app(found, found.app.spec, show_env=False)
+    yield from _of_files(found)
 
 
 def _of_app(found: Description, app: App, *, show_env: bool) -> Iterator[Row]:
@@ -350,65 +364,3 @@ def _secrets(app: App) -> str:
         f"{name}: {where}" + (f", and variable {holders[name]}" if name in holders else "")
         for name, where in said.items()
     )
-
-
-def _object(found: Description, *, show_env: bool) -> dict[str, object]:
-    """docs/json.md has the fields."""
-    app = found.app
-    return {
-        "name": app.name,
-        "scope": app.scope.value,
-        "saved": app.saved,
-        "problem": app.problem or None,
-        "spec": _spec(app.spec, show_env=show_env) if app.spec else None,
-        "files": [str(file) for file in found.files],
-        "foreign_files": [str(file) for file in found.foreign],
-        "edited": found.is_edited,
-        "stale": found.is_stale,
-        "notes": list(app.notes),
-        "next_run": app.next_run,
-        "last_run": app.last_run,
-        "instances": [_instance_object(one) for one in found.instances],
-    }
-
-
-def _spec(app: App, *, show_env: bool) -> dict[str, object]:
-    own = {field.name: _plain(getattr(app, field.name)) for field in fields(app)}
-    return {**own, "env": app.shown_env if show_env else dict.fromkeys(app.env)}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(each) for each in value]
-    return asdict(value) if hasattr(value, "__dataclass_fields__") else value  # type: ignore[call-overload]
-
-
-def _instance_object(found: InstanceDescription) -> dict[str, object]:
-    one = found.instance
-    return {
-        "id": str(one.name),
-        "unit": one.name.unit,
-        "state": one.state,
-        "sub_state": one.sub_state,
-        "result": one.result,
-        "since": one.since,
-        "pid": one.pid or None,
-        "pids": list(found.pids),
-        "user": one.user or None,
-        "port": one.port,
-        "cpus": list(one.cpus),
-        "restarts": one.restarts,
-        "last_exit": asdict(one.last_exit) if one.last_exit else None,
-        "restarted": found.restarted._asdict() if found.restarted else None,
-        "usage": asdict(one.usage),
-        "limits": found.limits._asdict(),
-        "control_group": one.control_group or None,
-        "invocation_id": one.invocation_id or None,
-        "ended": found.ended.what if found.ended else None,
-        "why": found.why.what if found.why else None,
-        "remedy": found.why.remedy or None if found.why else None,
-        "core": asdict(found.core) if found.core else None,
-        "log": list(found.log),
-    }

@@ -12,6 +12,9 @@ from pysup.errors import SpecError
 from pysup.explain import exit_words
 from pysup.names import InstanceName
 from pysup.unit import AppStatus, Instance
+from pysup.wording import cpu_percent as cpu_percent
+from pysup.wording import duration as duration
+from pysup.wording import size as size
 
 MANY = 12
 """An app with more instances than this gets one row."""
@@ -47,7 +50,6 @@ _COLOURS = {
     "broken": output.RED,
     "inactive": output.DIM,
 }
-_SPANS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _NONE = "-"
 
 
@@ -146,32 +148,6 @@ def sort_lines(rows: Iterable[Line], sort: str) -> list[Line]:
     known = [row for row in rows if getattr(row, field) is not None]
     unknown = [row for row in rows if getattr(row, field) is None]
     return sorted(known, key=lambda row: getattr(row, field), reverse=direction == "desc") + unknown
-
-
-def duration(seconds: float) -> str:
-    """A time in its largest unit: ``5m``."""
-    for size, unit in _SPANS:
-        if seconds >= size:
-            return f"{int(seconds // size)}{unit}"
-    return "0s"
-
-
-def size(count: int) -> str:
-    """Bytes for people: ``48.1M``; units are powers of 1024, as systemd's are."""
-    value = float(count)
-    for unit in "BKMGT":
-        if value < 1000 or unit == "T":
-            break
-        value /= 1024
-    return f"{value:.0f}{unit}" if unit in "BK" or value >= 100 else f"{value:.1f}{unit}"
-
-
-def cpu_percent(instance: Instance, now: float) -> float | None:
-    """What part of a CPU it has had since it came up, on average."""
-    used, since = instance.usage.cpu_seconds, instance.since
-    if used is None or since is None or not instance.pid:
-        return None
-    return 100 * used / max(now - since, 0.1)
 
 
 def _all() -> list[AppStatus]:

@@ -48,7 +48,7 @@ def list_apps(
     if watch:
         from pysup.cli import live
 
-        return live.watch(chosen_scope(scope), selectors, expand=expand, sort=sort)
+        return live.watch(live.Asked(chosen_scope(scope), selectors, expand, sort, "pysup list --watch"))
     with manager(scope) as apps:
         found = apps.list(selectors)
     if json:

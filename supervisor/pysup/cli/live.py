@@ -1,4 +1,4 @@
-"""``pysup list --watch``: the table, drawn anew when something happens and each second; the terminal is given back."""
+"""``pysup top`` and ``pysup list --watch``: the table, drawn anew as things happen; the terminal is given back."""
 
 from __future__ import annotations
 
@@ -7,115 +7,180 @@ import contextlib
 import os
 import signal
 import sys
+import termios
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+import tty
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
 
 from pysup.cli import instances, output
 from pysup.errors import SpecError
-from pysup.events import Event
 from pysup.manager import Manager
-from pysup.names import InstanceName
-from pysup.unit import AppStatus, Scope
-
-_SECOND = 1.0
-_TOGETHER = 0.1  # what happens within so short a time is drawn once
+from pysup.tui.feed import Feed, Look
+from pysup.tui.history import History
+from pysup.unit import Scope
 
 _HEIGHT = 24  # of a terminal that does not say
 _ENTER = "\033[?1049h\033[?25l"  # the alternate screen, and no cursor
 _LEAVE = "\033[?25h\033[?1049l"
 _HOME, _END_OF_LINE, _BELOW = "\033[H", "\033[K", "\033[J"
+_QUIT = "q"
+_SORTS = {"n": "name", "c": "cpu:desc", "m": "memory:desc", "r": "restarts:desc"}
 
 
-def watch(scope: Scope, selectors: str | Sequence[str], *, expand: bool, sort: str) -> int:
-    """Draw until Ctrl-C, or until a signal says to end: 128 and its number."""
+class Asked(NamedTuple):
+    """What to show of whom, and how often what they use is read. With *has_keys*, letters are understood."""
+
+    scope: Scope
+    selectors: str | Sequence[str]
+    expand: bool
+    sort: str
+    title: str
+    interval: float = 1.0
+    has_keys: bool = False
+
+
+def watch(asked: Asked) -> int:
+    """Draw until ``q`` (0), Ctrl-C, or a signal that says to end: 128 and its number."""
     if not sys.stdout.isatty():
-        raise SpecError("--watch draws on a terminal, and stdout is none", hint="Programs may poll pysup list --json.")
-    instances.sort_lines([], sort)  # before the screen changes, for its errors
+        raise SpecError(f"{asked.title} draws on a terminal, and stdout is none", hint=_elsewhere(asked))
+    instances.sort_lines([], asked.sort)  # before the screen changes, for its errors
     came: list[int] = []
     try:
-        asyncio.run(_watch(scope, selectors, came, expand=expand, sort=sort))
+        asyncio.run(_Live(asked, came).run())
     except asyncio.CancelledError:
         if not came:
             raise
-    return 128 + came[0]
+    return came[0] if came else 0
 
 
-async def _watch(scope: Scope, selectors: str | Sequence[str], came: list[int], *, expand: bool, sort: str) -> None:
-    """Draw until cancelled; a signal that ends it is put into *came*."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-
-    def end(number: int) -> None:
-        came.append(number)
-        if task:
-            task.cancel()
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, end, number)
-    async with Manager(scope) as manager:
-        before: list[AppStatus] = await manager.list(selectors)
-        then = time.time()
-        async with manager.watch(selectors) as events:
-            with _screen():
-                pace = _Pace(events)
-                while True:
-                    now = time.time()
-                    apps = await manager.list(selectors)
-                    shares = _shares(before, apps, now - then)
-                    _draw(instances.text(apps, expand=expand, sort=sort, shares=shares))
-                    if now - then >= _SECOND / 2:
-                        before, then = apps, now
-                    await pace.next()
+def batch(asked: Asked, count: int) -> None:
+    """Print so many tables, with an empty line between them."""
+    instances.sort_lines([], asked.sort)
+    asyncio.run(_print(asked, count))
 
 
-class _Pace:
-    """Waits for the next event, but no longer than a second, and lets those pass that come together."""
-
-    def __init__(self, events: AsyncIterator[Event]) -> None:
-        self._news = asyncio.Event()
-        self._task = asyncio.create_task(self._listen(events), name="pysup list: events")
-
-    async def next(self) -> None:
-        """Return when it is time to draw."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_SECOND):
-                await self._news.wait()
-                await asyncio.sleep(_TOGETHER)  # a stretch of time is what is meant
-        self._news.clear()
-        if self._task.done():
-            self._task.result()
-
-    async def _listen(self, events: AsyncIterator[Event]) -> None:
-        async for _ in events:
-            self._news.set()
+def _elsewhere(asked: Asked) -> str:
+    return "pysup top -n 1 prints once." if asked.has_keys else "Programs may poll pysup list --json."
 
 
-def _shares(before: Sequence[AppStatus], after: Sequence[AppStatus], seconds: float) -> dict[InstanceName, float]:
-    """What part of a CPU each instance had between two looks; the same process must have been there."""
-    old = {(one.name, one.pid): one.usage.cpu_seconds for app in before for one in app.instances}
-    shares = {}
-    for app in after:
-        for one in app.instances:
-            used, was = one.usage.cpu_seconds, old.get((one.name, one.pid))
-            if one.pid and used is not None and was is not None:
-                shares[one.name] = 100 * max(0.0, used - was) / max(seconds, 0.01)
-    return shares
+async def _print(asked: Asked, count: int) -> None:
+    history, left = History(), count
+    async with contextlib.aclosing(_feed(asked).looks()) as looks:
+        async for look in looks:
+            if not look.measured:
+                continue
+            history.add(look.apps, time.monotonic())
+            if left < count:
+                output.echo()
+            for line in _table(asked, look, history):
+                output.echo(line)
+            output.flush()
+            left -= 1
+            if not left:
+                return
 
 
-@contextlib.contextmanager
-def _screen() -> Iterator[None]:
-    sys.stdout.write(_ENTER)
-    try:
-        yield
-    finally:
-        sys.stdout.write(_LEAVE)
+def _feed(asked: Asked) -> Feed:
+    return Feed(partial(Manager, asked.scope), asked.selectors, interval=asked.interval)
+
+
+def _table(asked: Asked, look: Look, history: History) -> list[str]:
+    """The lines; CPU is that of the last interval, and at the first look the average of the whole life."""
+    shares = history.shares if history.has_shares else None
+    return instances.text(look.apps, expand=asked.expand, sort=asked.sort, shares=shares)
+
+
+class _Live:
+    """The table while it is on the screen; what ended it is put into *came*."""
+
+    def __init__(self, asked: Asked, came: list[int]) -> None:
+        self._asked, self._came = asked, came
+        self._history = History()
+        self._look: Look | None = None
+        self._task: asyncio.Task[object] | None = None
+
+    async def run(self) -> None:
+        """Draw until cancelled."""
+        self._task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        async with contextlib.aclosing(_feed(self._asked).looks()) as looks:
+            self._take(await anext(looks))  # before the screen changes, for its errors
+            with _screen(has_keys=self._asked.has_keys):
+                for number in (signal.SIGTERM, signal.SIGHUP):
+                    loop.add_signal_handler(number, self._end, 128 + number)
+                for number in (signal.SIGWINCH, signal.SIGCONT):
+                    loop.add_signal_handler(number, self._draw)
+                if self._asked.has_keys:
+                    loop.add_signal_handler(signal.SIGTSTP, self._suspend)
+                    if sys.stdin.isatty():
+                        loop.add_reader(sys.stdin.fileno(), self._read)
+                self._draw()
+                async for look in looks:
+                    self._take(look)
+                    self._draw()
+
+    def _take(self, look: Look) -> None:
+        self._look = look
+        if look.measured:
+            self._history.add(look.apps, time.monotonic())
+
+    def _end(self, code: int) -> None:
+        self._came.append(code)
+        if self._task:
+            self._task.cancel()
+
+    def _read(self) -> None:
+        """A key: to end, or to sort."""
+        pressed = os.read(sys.stdin.fileno(), 64).decode(errors="replace")
+        if _QUIT in pressed or not pressed:
+            self._end(0)
+        elif pressed[-1] in _SORTS:
+            self._asked = self._asked._replace(sort=_SORTS[pressed[-1]])
+            self._draw()
+
+    def _suspend(self) -> None:
+        """Leave the terminal to the shell until it says to go on."""
+        with _screen(has_keys=self._asked.has_keys, is_back=True):
+            os.kill(os.getpid(), signal.SIGSTOP)
+        self._draw()
+
+    def _draw(self) -> None:
+        if not self._look:
+            return
+        lines = _table(self._asked, self._look, self._history)
+        height = os.get_terminal_size(sys.stdout.fileno()).lines or _HEIGHT
+        keys = "q ends; n c m r sort" if self._asked.has_keys else "Ctrl-C ends"
+        gap = f"; {self._look.gap}: this may be old" if self._look.gap else ""
+        clock = output.paint(f"{self._asked.title}, {time.strftime('%H:%M:%S')}; {keys}{gap}", output.DIM)
+        shown = [clock, *lines[: height - 1]]
+        if len(lines) > height - 1:
+            shown[-1] = output.paint(f"… {len(lines) - height + 2} more", output.DIM)
+        sys.stdout.write(_HOME + "\n".join(line + _END_OF_LINE for line in shown) + _BELOW)
         sys.stdout.flush()
 
 
-def _draw(lines: Sequence[str]) -> None:
-    height = os.get_terminal_size(sys.stdout.fileno()).lines or _HEIGHT
-    clock = output.paint(f"pysup list --watch, {time.strftime('%H:%M:%S')}; Ctrl-C ends", output.DIM)
-    shown = [clock, *lines[: height - 1]]
-    if len(lines) > height - 1:
-        shown[-1] = output.paint(f"… {len(lines) - height + 2} more", output.DIM)
-    sys.stdout.write(_HOME + "\n".join(line + _END_OF_LINE for line in shown) + _BELOW)
-    sys.stdout.flush()
+@contextlib.contextmanager
+def _screen(*, has_keys: bool, is_back: bool = False) -> Iterator[None]:
+    """Have the screen for ourselves, and keys at once and unseen; or, with *is_back*, give both back for a while."""
+    keys = _keys() if has_keys and sys.stdin.isatty() and not is_back else contextlib.nullcontext()
+    with keys:
+        first, last = (_LEAVE, _ENTER) if is_back else (_ENTER, _LEAVE)
+        sys.stdout.write(first)
+        sys.stdout.flush()
+        try:
+            yield
+        finally:
+            sys.stdout.write(last)
+            sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _keys() -> Iterator[None]:
+    before = termios.tcgetattr(sys.stdin.fileno())
+    tty.setcbreak(sys.stdin.fileno())
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, before)

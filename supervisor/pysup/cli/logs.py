@@ -21,7 +21,6 @@ from pysup.journal import Entry, Kind, Query
 from pysup.logfiles import FileLine, LogFile
 from pysup.logs import LogOptions
 from pysup.selector import ALL
-from pysup.store import Stored
 
 _LAST = 15
 _PRIORITIES = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
@@ -95,7 +94,7 @@ def logs(
         return
 
     def files_of(question: Query) -> list[LogFile]:
-        return _files(status.read(store), question)
+        return logfiles.of(question, status.read(store))
 
     files = files_of(query)
     for file in files:
@@ -141,17 +140,6 @@ def _print_raw(found: Iterator[Entry | FileLine]) -> None:
     for one in found:
         message = one.message if isinstance(one, FileLine) else one.message.encode()
         sys.stdout.buffer.write(message + b"\n")
-
-
-def _files(stored: dict[str, Stored], query: Query) -> list[LogFile]:
-    """The files that the chosen instances write to, of the kinds that are wanted."""
-    found: list[LogFile] = []
-    for name in dict.fromkeys(source.instance.app for source in query.sources):
-        app = stored[name].app
-        if app:
-            numbers = [source.instance.number for source in query.sources if source.instance.app == name]
-            found += [file for file in logfiles.find(app, numbers) if file.kind in query.kinds]
-    return found
 
 
 def _passes(query: Query, line: FileLine) -> bool:

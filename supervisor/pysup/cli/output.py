@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, NoReturn, TextIO
 
 from pysup.errors import PysupError, StartFailed
+from pysup.wording import plain as plain
 
 GREEN, RED, YELLOW, BLUE, DIM, BOLD = "32", "31", "33", "34", "2", "1"
 
@@ -84,11 +85,6 @@ def is_coloured(stream: TextIO | None = None) -> bool:
 def paint(text: str, code: str, stream: TextIO | None = None) -> str:
     """The text in a colour (one of this module's constants) where colours are wanted."""
     return f"\033[{code}m{text}\033[0m" if code and text and is_coloured(stream) else text
-
-
-def plain(text: str) -> str:
-    """Text of somebody else's without control characters: they could rule the terminal."""
-    return "".join(char if char.isprintable() or char == "\t" else _visible(char) for char in text)
 
 
 def _tame(text: str) -> str:
@@ -182,7 +178,3 @@ def _field(cell: Cell, column: Column, wide: int) -> str:
     blanks = " " * (wide - len(text))
     painted = paint(text, cell.colour)
     return blanks + painted if column.right else painted + blanks
-
-
-def _visible(char: str) -> str:
-    return char.encode("unicode_escape").decode()

@@ -24,7 +24,7 @@ _SAME = {
     **dict.fromkeys(("list", "ls", "l", "ps", "status"), ("list",)),
     **dict.fromkeys(("describe", "desc", "info", "show"), ("describe",)),
     **dict.fromkeys(("delete", "del"), ("delete",)),
-    **dict.fromkeys(("monit", "imonit", "dashboard", "dash"), ("list", "--watch")),
+    **dict.fromkeys(("monit", "imonit", "dashboard", "dash"), ("monit",)),
     **dict.fromkeys(("startOrRestart", "startOrGracefulReload", "startOrReload"), ("reload",)),
     **dict.fromkeys(("ecosystem", "init"), ("init",)),
     **dict.fromkeys(("dump", "save"), ("save",)),
@@ -40,7 +40,7 @@ _SAME = {
 }
 """Commands that are one of pysup's, with its targets."""
 
-_WITHOUT_TARGETS = ("list", "init", "startup", "unstartup", "save", "logrotate", "doctor")
+_WITHOUT_TARGETS = ("list", "monit", "init", "startup", "unstartup", "save", "logrotate", "doctor")
 
 _NEEDLESS = {
     "update": "there is no daemon to update",

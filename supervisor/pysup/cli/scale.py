@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 import typer
@@ -39,20 +38,6 @@ def _scale(
         found = apps.list(name)
         if [app.name for app in found] != [name]:
             raise SpecError(f"{name!r} is not the name of one app", hint="Scale apps one by one.")
-        number = absolute(count, len(found[0].instances))
+        number = cpus.scaled(count, len(found[0].instances))
         timeout = seconds(wait_timeout, "--wait-timeout")
         instances.show([apps.scale(name, number, wait=wait, timeout=timeout)])
-
-
-def absolute(text: str, there: int) -> int:
-    """How many ``4``, ``+2``, ``-1`` or ``max`` make of those that are there."""
-    if text == "max":
-        return cpus.count("max")
-    if not re.fullmatch(r"[+-]?\d{1,9}", text):
-        raise SpecError(f"the number of instances is {text!r}", hint="Write 4, +2, -1 or max.")
-    number = there + int(text) if text[0] in "+-" else int(text)
-    if number < 1:
-        raise SpecError(
-            f"{text} would leave {max(number, 0)} instances", hint="At least 1 stays; pysup stop ends all of them."
-        )
-    return number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -94,6 +95,20 @@ def count(text: str, *, physical_cores: bool = False, free: int = 0) -> int:
     there = len(physical(allowed()) if physical_cores else allowed())
     number = 0 if text == "max" else check.number(text, "--instances")
     return number if number > 0 else max(1, there + number - free)
+
+
+def scaled(text: str, there: int) -> int:
+    """How many instances ``4``, ``+2``, ``-1`` or ``max`` make of those that are there."""
+    if text == "max":
+        return count("max")
+    if not re.fullmatch(r"[+-]?\d{1,9}", text):
+        raise SpecError(f"the number of instances is {text!r}", hint="Write 4, +2, -1 or max.")
+    number = there + int(text) if text[0] in "+-" else int(text)
+    if number < 1:
+        raise SpecError(
+            f"{text} would leave {max(number, 0)} instances", hint="At least 1 stays; pysup stop ends all of them."
+        )
+    return number
 
 
 def reserve(text: str, field: str) -> int | tuple[int, ...]:

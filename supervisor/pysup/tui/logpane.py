@@ -1,0 +1,88 @@
+"""The pane of logs: whose they are, which of them are shown, and what its title says of that."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+
+from pysup.tui import loglines
+from pysup.tui.follow import News
+from pysup.tui.logview import LogView
+
+Lines = Callable[[str], AsyncGenerator[News, None]]
+"""What follows the logs of a selector."""
+
+
+class LogPane(Vertical):
+    """The logs of one app or instance."""
+
+    def __init__(self, lines: Lines, *, id: str) -> None:
+        super().__init__(id=id)
+        self._lines = lines
+        self._selector = self._filter = self._search = self._problem = ""
+
+    def compose(self) -> ComposeResult:
+        """The lines."""
+        yield LogView(id="log")
+
+    @property
+    def view(self) -> LogView:
+        """The lines."""
+        return self.query_one(LogView)
+
+    def open(self, selector: str, *, named: bool) -> None:
+        """Follow somebody else (nobody if empty); with *named*, lines say which instance wrote them."""
+        self._selector, self._problem = selector, ""
+        self.view.begin(named=named)
+        self.workers.cancel_group(self, "logs")
+        if selector:
+            self.run_worker(self._follow(selector), group="logs", name=f"pysup monit: logs of {selector}")
+
+    async def _follow(self, selector: str) -> None:
+        view = self.view
+        async with contextlib.aclosing(self._lines(selector)) as news:
+            async for one in news:
+                if one.anew:
+                    view.lines.clear()
+                    view.rebuild()
+                self._problem = one.problem
+                view.add(one.lines)
+
+    def filter(self, words: str) -> None:
+        """Show only lines with these words."""
+        self._filter = words
+        self.view.lines.filter = loglines.pattern(words)
+        self.view.rebuild()
+
+    def search(self, words: str) -> None:
+        """Mark these words."""
+        self._search = words
+        self.view.look_for(loglines.pattern(words))
+        self._entitle()
+
+    def pause(self) -> None:
+        """Hold new lines back, or let them come."""
+        lines = self.view.lines
+        if lines.paused:
+            lines.resume()
+            self.view.rebuild()
+        else:
+            lines.paused = True
+        self._entitle()
+
+    @on(LogView.Changed)
+    def _entitle(self) -> None:
+        lines = self.view.lines
+        words = (
+            self._selector,
+            self._filter and f"with {self._filter}",
+            self._search and f"/{self._search}",
+            f"paused, {lines.held} new" if lines.paused else "" if self.view.follows else "End follows",
+            self._problem and f"{self._problem}; trying again",
+        )
+        self.border_title = Content(" · ".join(["Logs", *filter(None, words)]))
