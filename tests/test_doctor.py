@@ -47,7 +47,8 @@ def test_all_is_well(pysup: Command) -> None:
         assert "ok    apps: " in found.stdout
         assert "fail" not in found.stdout
         few, many = found.stdout.count("feature"), pysup("doctor", "--all").stdout.count("feature")
-        assert few == 1 < many
+        assert few <= 1
+        assert few <= many  # none is lacking on a systemd of today
         assert {"name", "status", "message", "remedy"} == set(json.loads(pysup("doctor", "--json").stdout)[0])
 
 

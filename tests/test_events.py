@@ -271,6 +271,7 @@ async def test_a_journald_that_goes_away_and_comes_back_is_followed() -> None:
 
 
 @pytest.mark.systemd
+@pytest.mark.contract
 async def test_a_daemon_reload_tells_nothing_twice() -> None:
     """systemd forgets all units and has them again."""
     async with Manager(Scope.SYSTEM) as manager:
@@ -281,7 +282,8 @@ async def test_a_daemon_reload_tells_nothing_twice() -> None:
             await manager.send_signal("web", "KILL")
             seen = await until(events, lambda told: isinstance(told[-1], Started))
         await manager.delete("all")
-    assert [type(event) for event in seen] == [Exited, Restarting, Started]
+    # The executor of a newer systemd takes its time: where that is slow, it is seen to be starting.
+    assert [type(event) for event in seen if not isinstance(event, Starting)] == [Exited, Restarting, Started]
 
 
 # Makes a process for each line that it reads, if it may.

@@ -32,10 +32,11 @@ def mirror() -> str:
 
 
 def bootstrap(root: Path, packages: Iterable[str]) -> None:
-    """Make a system of the suite with these packages in *root*. What it mounts is gone when it returns."""
+    """Make a system of the suite with these packages in *root*. Its mounts and processes are gone when it returns."""
     include = "--include=" + ",".join(packages)
     words = ["debootstrap", "--variant=minbase", f"--keyring={_keyring()}", include, SUITE, str(root), mirror()]
-    run(["unshare", "--mount", "--propagation=private", "--", *words])
+    alone = ("unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child", "--mount-proc")
+    run(["setpriv", "--pdeathsig=KILL", "--", *alone, "--", *words])
 
 
 def unpack(root: Path, packages: Sequence[str]) -> None:

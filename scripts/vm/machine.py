@@ -14,7 +14,6 @@ import os
 import signal
 import socket
 import subprocess
-import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -89,7 +88,7 @@ class Machine:
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         self._folder = folder
-        self._project = stack.enter_context(_packed())
+        self._project = stack.enter_context(_packed(folder))
         with ExitStack() as files:
             self._disk = files.enter_context(tempfile.TemporaryFile(dir=folder))
             self._console = files.enter_context(tempfile.TemporaryFile("w+", errors="replace"))
@@ -100,8 +99,6 @@ class Machine:
         stack.callback(self._end)
         self._boot()
         self.run(["tar", "--extract", "--no-same-owner", f"--directory={recipe.PROJECT}", "--file=/dev/vdb"])
-        compiled = [f"{recipe.PROJECT}/{name}" for name in ("supervisor", "scripts", "tests")]
-        self.run([PYTHON, "-m", "compileall", "-q", *compiled])
 
     @classmethod
     @contextmanager
@@ -243,14 +240,10 @@ def _qemu(folder: Path, agent: int, disk: int, project: int) -> list[str]:
 
 
 @contextmanager
-def _packed() -> Iterator[io.FileIO]:
+def _packed(folder: Path) -> Iterator[io.FileIO]:
     """This checkout as a tar in a file without a name, which the machine has as its second disk."""
-
-    def chosen(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        return None if Path(member.name).name in ("__pycache__", "node_modules") else member
-
+    python = ["env", f"PYTHONHOME={folder}/tools/usr", *image.tool(folder, f"python{recipe.PYTHON}")]
     with io.FileIO(os.memfd_create("project"), "r+") as file:
-        with tarfile.open(fileobj=file, mode="w") as archive:
-            for name in _COPIED:
-                archive.add(ROOT / name, name, filter=chosen)
+        words = [str(Path(__file__).with_name("pack.py")), str(ROOT), recipe.PROJECT, *_COPIED]
+        subprocess.run([*python, *words], stdout=file, check=True)
         yield file

@@ -10,7 +10,7 @@ from pathlib import Path
 SUITE = "trixie"
 
 # Debian 12's qemu (7.2) crashes such guests when it emulates the CPU, so it comes from the suite of the guest.
-TOOLS = ("qemu-system-x86", "qemu-utils", "linux-image-cloud-amd64", "busybox-static", "zstd")
+TOOLS = ("qemu-system-x86", "qemu-utils", "linux-image-cloud-amd64", "busybox-static", "python3", "zstd")
 GUEST = (
     "dbus",
     "dbus-user-session",

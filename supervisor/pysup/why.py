@@ -14,6 +14,7 @@ from pysup.events import Asked, Event, Exited, Failed, Starting
 from pysup.explain import Explanation
 from pysup.host import cgroups
 from pysup.host.cgroups import Strained
+from pysup.journal import words
 from pysup.store import Store
 from pysup.unit import ActiveState, AppStatus, Exit, Instance
 
@@ -24,7 +25,8 @@ DAY, HOUR = 86400.0, 3600.0
 class Ending:
     """One end of an instance's main process; ``lived`` is how many seconds it had run, None if that is not known.
 
-    ``log`` has the last lines of that run, oldest first; ``asked`` who asked for it, empty if nobody did with pysup.
+    ``log`` has the last lines of that run, oldest first; ``asked`` who asked for it, empty if nobody did with pysup;
+    ``peak`` is the most memory that it used, in bytes, where systemd tells (255 and later).
     """
 
     exited: Exited
@@ -33,6 +35,7 @@ class Ending:
     asked: str = ""
     log: tuple[str, ...] = ()
     core: Core | None = None
+    peak: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +94,7 @@ def _ending(app: AppStatus, one: Instance, end: Exited, told: Sequence[Event], l
         asked=_who(asked[-1]) if end.asked and asked else "",
         log=log,
         core=core,
+        peak=words.peak(app.scope, local.owner(app.scope), one.name, end.invocation_id, ended=end.at),
     )
 
 

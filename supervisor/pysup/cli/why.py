@@ -71,6 +71,8 @@ def _of_ending(ending: Ending, now: float) -> Iterator[Row]:
     yield Row("how", eventlines.how(end))
     yield Row("asked by", output.plain(ending.asked))
     yield Row("why", output.plain(ending.meaning.what) if ending.meaning else "", "" if end.asked else output.RED)
+    if ending.peak is not None:
+        yield Row("memory", f"at most {instances.size(ending.peak)} in that run")
     if ending.core:
         yield Row("core dump", f"{output.plain(ending.core.file) or 'not kept'}  ({ending.core.command})")
     elif end.signal is not None and end.by == "itself" and not cores.is_kept():
@@ -117,4 +119,5 @@ def _end_object(ending: Ending) -> dict[str, object]:
         "meaning": ending.meaning.what if ending.meaning else None,
         "log": list(ending.log),
         "core": asdict(ending.core) if ending.core else None,
+        "memory_peak": ending.peak,
     }

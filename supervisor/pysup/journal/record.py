@@ -37,6 +37,7 @@ FIELDS = (
     "EXIT_STATUS",
     "N_RESTARTS",
     "UNIT_RESULT",
+    "MEMORY_PEAK",
     # what systemd-coredump says
     "COREDUMP_UNIT",
     "COREDUMP_USER_UNIT",

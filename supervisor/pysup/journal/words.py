@@ -15,6 +15,8 @@ from pysup.names import InstanceName
 from pysup.unit import Scope
 
 _TIME = "_SOURCE_REALTIME_TIMESTAMP"
+_RESOURCES = "ae8f7b866b0347b9af31fe1c80b127c0"  # SD_MESSAGE_UNIT_RESOURCES
+_AFTER = 120.0  # seconds that the rest of its processes may take to end, and ExecStopPost=
 _FIELDS = ("COMMAND", "EXIT_CODE", "EXIT_STATUS", "N_RESTARTS", "UNIT_RESULT")
 
 
@@ -53,6 +55,22 @@ def to_word(record: Record, scope: Scope, uid: int) -> Word | None:
         return None
     fields = {key: record.text(key) for key in _FIELDS if key in record.fields}
     return Word(name, at(record), message_id, message, record.text(invocation), fields)
+
+
+def peak(scope: Scope, uid: int, name: InstanceName, invocation_id: str, *, ended: float) -> int | None:
+    """The most memory that a run used, in bytes, by what systemd says when it has ended.
+
+    None where it says nothing: before 255, without cgroup v2, and of a run that used neither 64 MB nor a second of CPU.
+    """
+    field, invocation = ("UNIT", "INVOCATION_ID") if scope is Scope.SYSTEM else ("USER_UNIT", "USER_INVOCATION_ID")
+    group = (f"MESSAGE_ID={_RESOURCES}", f"_UID={uid}", f"{field}={name.unit}")
+    for record in reading.open_records([group]).forward(_usec(ended)):
+        if at(record) > ended + _AFTER:
+            return None
+        text = record.text("MEMORY_PEAK")
+        if record.text("_UID") == str(uid) and record.text(invocation) == invocation_id and text.isascii():
+            return int(text) if text.isdigit() and len(text) < 19 else None
+    return None
 
 
 def of_pysup(scope: Scope, uid: int, *, since: float | None) -> Iterator[OfApp]:
