@@ -35,23 +35,33 @@ _MASKED = (
 
 def find() -> Path:
     """The folder of the image; makes it, or waits for whoever does, if it is not there yet."""
-    kept, draft = CACHE / recipe.digest(), CACHE / "draft"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not kept.exists():
-            _remove(draft)
-            try:
-                _make(draft)
-            except BaseException:
-                _remove(draft)
-                raise
-            draft.rename(kept)
-        os.utime(kept)
-        for old in CACHE.iterdir():
-            if old.is_dir() and old.stat().st_mtime < time.time() - _KEPT_SECONDS:
-                _remove(old)
+    kept = CACHE / recipe.digest()
+    if not kept.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with (CACHE / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not kept.exists():
+                _make_whole(kept)
+            _remove_old()
+    os.utime(kept)
     return kept
+
+
+def _make_whole(kept: Path) -> None:
+    draft = CACHE / "draft"
+    _remove(draft)  # of one who was killed
+    try:
+        _make(draft)
+    except BaseException:
+        _remove(draft)
+        raise
+    draft.rename(kept)
+
+
+def _remove_old() -> None:
+    for folder in CACHE.iterdir():
+        if folder.is_dir() and folder.stat().st_mtime < time.time() - _KEPT_SECONDS:
+            _remove(folder)
 
 
 def tool(image: Path, name: str) -> list[str]:
