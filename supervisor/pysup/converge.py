@@ -66,7 +66,7 @@ class Workshop:
         return self._configured(app, names.spare(index), files)
 
     def render_trial(self, app: App) -> Mapping[str, File]:
-        """The files of one that is only tried, apart from any client; none where that is not needed."""
+        """The files of one that is only tried, apart from any client."""
         files = render_trial(
             app, self._machine_for(app), str(self._store.runtime), opened=trust.opened_by_account(app, self._scope)
         )

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pysup.balancing import Wish
     from pysup.describe import Description
     from pysup.entrust import Entrusting, Secret
+    from pysup.hardening.trial import Trial
     from pysup.hooks import Hooks
     from pysup.host.doctor import Check
     from pysup.limiting.view import LimitsView
@@ -170,6 +171,27 @@ class Manager:
     def revisions(self, name: str) -> RevisionList:
         """What an app was, oldest first, and who made it so; the newest is what it is."""
         return self._store.revisions(name)
+
+    async def try_isolation(self, app: App, *, seconds: float = 3.0, timeout: float | None = None) -> Trial:
+        """Run one instance of *app*, as it is isolated there, apart from all clients, and say what it was denied.
+
+        It lives *seconds*; the app itself is not touched. Raises SpecError for jobs, and Conflict during a reload.
+        """
+        from pysup.hardening import trial  # few try
+
+        trial.check(app)
+        preflight.check(app, self.scope)
+        await self._operator()  # requires the rights
+        attempt = trial.Attempt(
+            bus=await self._reached(),
+            store=self._store,
+            scope=self.scope,
+            app=app,
+            files=self._workshop.render_trial(app),
+            name=InstanceName(app.name, len(self._workshop.render(app, saved=False).numbers)),
+        )
+        with self._store.claim(app.name, "reload"):
+            return await attempt.run(seconds, timeout)
 
     async def rollback(self, name: str, number: int | None = None, *, options: ReloadOptions = USUAL) -> AppStatus:
         """Make an app what it was: at revision *number*, or before the last change. Waits and raises like ``reload``.

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pysup import front, jobs, names, plan, starting, states, status
+from pysup import front, jobs, names, plan, sockets, starting, states, status
 from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.call import NO_SUCH_UNIT, Call
@@ -119,7 +119,7 @@ class Operator:
             app=app,
             rendered=self.workshop.render(app, saved=old.saved),
             before=self.workshop.render(old.app, saved=old.saved) if old.app else None,
-            trial=self.workshop.render_trial(app),
+            trial=self.workshop.render_trial(app) if sockets.is_tried(app) else {},
             spares=[self.workshop.render_spare(app, index) for index in range(options.spares(app, at_once))],
             front=self._front(app.name),
             at_once=at_once,

@@ -178,11 +178,9 @@ def render_spare(
 
 
 def render_trial(app: App, machine: Machine, directory: str, *, opened: Collection[str] = ()) -> dict[str, File]:
-    """The files of an instance that shares no socket, but has its own of the same names; none if nobody asks it."""
-    if not sockets.is_tried(app):
-        return {}
+    """The files of an instance that shares no socket, but has its own of the same names."""
     doors = sockets.stand_ins(app)
-    form = _beside(_form(replace(app, watchdog=None), machine, directory, opened), names.TRIAL)
+    form = _beside(_form(replace(app, watchdog=None, spread=False), machine, directory, opened), names.TRIAL)
     return _render_beside(replace(form, door=sockets.stand_in(app), inherits=[*doors]), names.TRIAL, doors)
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pysup.describe import Description
     from pysup.entrust import Secret
     from pysup.events import Event
+    from pysup.hardening.trial import Trial
     from pysup.hooks import Hooks
     from pysup.host.doctor import Check
     from pysup.journal import Entry
@@ -113,6 +114,10 @@ class Manager:
     def revisions(self, name: str) -> RevisionList:
         """What an app was."""
         return self._store.revisions(name)
+
+    def try_isolation(self, app: App, *, seconds: float = 3.0, timeout: float | None = None) -> Trial:
+        """Run one instance, as it is isolated, apart from all clients, and say what it was denied."""
+        return self._run(lambda manager: manager.try_isolation(app, seconds=seconds, timeout=timeout))
 
     def rollback(self, name: str, number: int | None = None, *, options: ReloadOptions | None = None) -> AppStatus:
         """Make an app what it was."""

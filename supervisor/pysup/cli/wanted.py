@@ -101,7 +101,7 @@ def changes(request: Request, before: App | None) -> dict[str, object]:
         given["increment"] = {key: check.number(value, "--increment") for key, value in pairs}
     for name in ("unit", "service"):
         if pairs := getattr(request, name):
-            given[name] = _directives(pairs, f"--{name}")
+            given[name] = directives(pairs, f"--{name}")
     if request.secrets:
         given["secrets"] = {**(before.secrets if before else {}), **_references(request.secrets)}
     if request.secret_env:
@@ -306,7 +306,8 @@ def _passed(pattern: str) -> list[tuple[str, str]]:
     ]
 
 
-def _directives(pairs: Iterable[str], option: str) -> dict[str, tuple[str, ...]]:
+def directives(pairs: Iterable[str], option: str) -> dict[str, tuple[str, ...]]:
+    """Directives as K=V; those of one name are several lines."""
     table: dict[str, tuple[str, ...]] = {}
     for key, value in (_pair(text, option) for text in pairs):
         table[key] = (*table.get(key, ()), value)
