@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -352,3 +354,34 @@ def test_only_an_unknown_target_may_have_been_a_known_one(script: str) -> None:
     with pytest.raises(SpecError, match="'wed'") as caught:
         start._meaning(request("wed"), "wed", local.store(Scope.SYSTEM), APPS, Scope.SYSTEM)
     assert caught.value.hint.startswith("Did you mean the app 'web'?")
+
+
+@pytest.mark.systemd
+def test_a_program_of_somebodys_runs_as_them_when_root_starts_it(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file's owner counts, then its directory's; --uid says otherwise."""
+
+    def started(*words: str) -> tuple[App, str]:
+        found = request(*words)
+        return wanted.new_app(found, wanted.find(found, found.targets[0]), Scope.SYSTEM)
+
+    assert started(script)[0].user == ""
+    os.chown(script, 1, 1)
+    app, note = started(script)
+    assert app.user == "daemon"
+    assert note == f"It runs as daemon, who owns {Path.cwd()}/web.sh. To have it run as root: --uid root."
+    assert "HOME" not in app.env
+    assert started(f"/bin/sh {script}")[0].user == "daemon"
+    assert started(script, "--uid", "root")[0].user == "root"
+    os.chown(script, 0, 0)
+    os.chown(".", 1, 1)
+    assert started("/bin/sleep", "--", "1")[0].user == "daemon"
+    assert started(script, "--dynamic-user")[0].user == ""
+
+
+@pytest.mark.systemd
+def test_root_is_told_of_what_runs_as_root(pysup: Callable[..., subprocess.CompletedProcess[str]], script: str) -> None:
+    """Until it is said."""
+    assert "warning: web runs as root" in pysup("start", script).stderr
+    pysup("delete", "web")
+    assert "root" not in pysup("start", script, "--uid", "root").stderr
+    pysup("delete", "web")

@@ -151,6 +151,8 @@ def _meaning(request: Request, target: str, store: Store, known: Mapping[str, Kn
     except SpecError as exc:
         raise _nearest(target, known, exc) from exc
     app, note = wanted.new_app(request, found, scope)
+    if wanted.is_root_unsaid(request, app, scope):
+        output.warn(f"{app.name} runs as root. Name who else shall: --uid NAME; or say it, and this is not: --uid root")
     return [Goal(app.name, app, note, rests=request.autostart is False)]
 
 

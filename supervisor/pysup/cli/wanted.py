@@ -15,7 +15,7 @@ from pysup.cli.isolating import Asked
 from pysup.cli.request import Request
 from pysup.errors import SpecError
 from pysup.health import Watchdog
-from pysup.host import cpus, users
+from pysup.host import cpus, owners, users
 from pysup.host.resolve import Resolved, resolve
 from pysup.isolate import Isolation
 from pysup.limiting import words
@@ -36,6 +36,8 @@ _ALWAYS_PASSED = ("PATH", "LANG")
 def new_app(request: Request, found: Resolved, scope: Scope) -> tuple[App, str]:
     """The app that a script, program or command line is to be; and something worth telling, or empty."""
     given = changes(request, None)
+    account, note = _account(request, found, scope)
+    given |= {"user": account} if account else {}
     env = {**usual_environment(scope, str(given.get("user", ""))), **environment(request), **_values(given)}
     base = {
         "name": found.name,
@@ -44,7 +46,23 @@ def new_app(request: Request, found: Resolved, scope: Scope) -> tuple[App, str]:
         "cwd": found.cwd,
     }
     app = App(**{**base, **given, "env": env})  # type: ignore[arg-type]
-    return _with_usual_ready(request, app), found.note
+    return _with_usual_ready(request, app), " ".join(filter(None, (found.note, note)))
+
+
+def is_root_unsaid(request: Request, app: App, scope: Scope) -> bool:
+    """Whether an app would run as root, and nobody said that it shall."""
+    return scope is Scope.SYSTEM and request.user is None and not app.user and not app.isolate.dynamic_user
+
+
+def _account(request: Request, found: Resolved, scope: Scope) -> tuple[str, str]:
+    """Who runs what root starts and nobody was named for: whoever owns it, empty for root; and what to say of it."""
+    if scope is Scope.USER or request.user is not None or request.dynamic_user:
+        return "", ""
+    owner = owners.of((*found.interpreter, *found.command), found.cwd)
+    if owner is None:
+        return "", ""
+    account, path = owner
+    return account.name, f"It runs as {account.name}, who owns {path}. To have it run as root: --uid root."
 
 
 def changed_app(request: Request, app: App) -> App:

@@ -1,0 +1,25 @@
+"""Whose a program is: so that what root starts need not run as root."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from pysup.host import users
+from pysup.host.users import Account
+
+
+def of(words: Sequence[str], cwd: str) -> tuple[Account, str] | None:
+    """The account that owns the first file among a command's words that is not root's, or else its directory; and that.
+
+    None if all of it is root's, or nobody's that has an account.
+    """
+    paths = [path for path in (os.path.join(cwd, word) for word in words) if os.path.isfile(path)]  # noqa: PTH113, PTH118
+    for path in (*paths, cwd):
+        try:
+            uid = os.stat(path).st_uid  # noqa: PTH116 (as above: on the start path)
+        except OSError:
+            continue
+        if uid and (account := users.find(str(uid))):
+            return account, path
+    return None
