@@ -25,8 +25,8 @@ from test_metrics import of, promtool, read
 Pysup = Callable[..., subprocess.CompletedProcess[str]]
 
 PROMETHEUS = """
-global: {{scrape_interval: 250ms, scrape_timeout: 250ms}}
-scrape_configs: [{{job_name: pysup, scrape_timeout: 250ms, static_configs: [{{targets: ["127.0.0.1:{port}"]}}]}}]
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs: [{{job_name: pysup, static_configs: [{{targets: ["127.0.0.1:{port}"]}}]}}]
 """
 
 
@@ -104,14 +104,19 @@ def test_a_unix_socket_answers_too(scope: Scope, pysup: Pysup) -> None:
 
 @pytest.mark.usefixtures("off")
 def test_an_address_that_is_taken_is_refused_with_the_reason(scope: Scope, pysup: Pysup) -> None:
-    """And no unit is left."""
+    """And no unit is left, or the one that was there before."""
+    port = free_port()
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        done = pysup("metrics", f"--listen={other.getsockname()[1]}", check=False)
-    assert done.returncode == 1
-    assert "somebody else listens there" in done.stderr
-    assert "pysup-metrics" not in systemctl(scope, "list-unit-files", "pysup-metrics*", check=False)
+        taken = f"--listen={other.getsockname()[1]}"
+        done = pysup("metrics", taken, check=False)
+        assert done.returncode == 1
+        assert "somebody else listens there" in done.stderr
+        assert "pysup-metrics" not in systemctl(scope, "list-unit-files", "pysup-metrics*", check=False)
+        pysup("metrics", f"--listen={port}")
+        assert pysup("metrics", taken, check=False).returncode == 1
+    assert get(port)[0] == 200
 
 
 @pytest.mark.systemd

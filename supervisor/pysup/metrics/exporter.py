@@ -27,7 +27,6 @@ def listen(scope: Scope, address: str = USUAL) -> str:
     meant = Listen(address=f"127.0.0.1:{address}" if address.isdecimal() else address).address
     service = shipped.text(SERVICE, command=shipped.command("pysup.metrics", "serve", scope.value))
     contents = (shipped.text(SOCKET, address=specifier(meant)), service, shipped.sandbox(scope))
-    shipped.turn_off(scope, LISTENS)
     try:
         shipped.turn_on(scope, dict(zip(LISTENS, contents, strict=True)), SOCKET)
     except PysupError as exc:

@@ -60,21 +60,32 @@ def _is_open(path: Path) -> bool:
 
 
 def turn_on(scope: Scope, files: Mapping[str, str], start: str) -> None:
-    """Put units in place of what they were, and have *start* run now and at each boot. Raises PysupError."""
+    """Put units in place of what they were, and have *start* run now and at each boot.
+
+    Raises PysupError; then they are as they were.
+    """
     ground.require_rights(scope)
     place = ground.saved_dir(scope)
+    before = {name: disk.read(place / name) or "" for name in files}
     turn_off(scope, list(files))
+    try:
+        _put(scope, files, start)
+    except PysupError:
+        turn_off(scope, list(files))
+        if any(before.values()):
+            _put(scope, before, start)
+        raise
+
+
+def _put(scope: Scope, files: Mapping[str, str], start: str) -> None:
+    place = ground.saved_dir(scope)
     with disk.writing(place):
         for name, content in files.items():
             if content:
                 (place / name).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
                 disk.replace((place / name).parent, Path(name).name, File(content))
-    try:
-        _systemctl(scope, "daemon-reload")
-        _systemctl(scope, "enable", "--now", start)
-    except PysupError:
-        turn_off(scope, list(files))
-        raise
+    _systemctl(scope, "daemon-reload")
+    _systemctl(scope, "enable", "--now", start)
 
 
 def turn_off(scope: Scope, files: Sequence[str]) -> bool:
