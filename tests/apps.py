@@ -11,7 +11,7 @@ from pysup.app import PER_CORE, App, KillMode, Limits, Log, Placement, Restart
 from pysup.health import Ready, ReadyWhen, Watchdog, WatchdogWhen
 from pysup.isolate import Isolation, Level
 from pysup.limits import NumaPolicy
-from pysup.render import Machine
+from pysup.machine import Machine
 from pysup.triggers import Schedule, Watched
 from pysup.unit import Scope
 

@@ -55,6 +55,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(outside.Dispatcher(config), "dispatcher")
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name tests by the beginning of a long text: their names are arguments of the pytest in a box."""
+    return f"{val[:60]}..." if isinstance(val, str) and len(val) > 200 else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is for another ground than the one that was chosen."""

@@ -19,7 +19,8 @@ from pysup.isolate import Isolation, Level, said
 from pysup.isolation import ground as asked
 from pysup.isolation import lines, table
 from pysup.listen import Listen
-from pysup.render import Machine, render
+from pysup.machine import Machine
+from pysup.render import render
 from pysup.unit import Scope
 from pysup.unitfile import parse
 

@@ -11,8 +11,9 @@ from pysup.bus import systemd1
 from pysup.bus.call import Call, Conversation
 from pysup.bus.call import check as check_reply
 from pysup.host import trust
+from pysup.machine import Machine
 from pysup.plan import Plan
-from pysup.render import File, Machine, Rendered, render, render_spare, render_trial
+from pysup.render import File, Rendered, render, render_spare, render_trial
 from pysup.selector import Chosen
 from pysup.store import Store, Stored
 from pysup.unit import ActiveState, Scope

@@ -13,7 +13,7 @@ from pysup.store import Store
 from pysup.unit import BOOT_TARGET, Scope
 
 if TYPE_CHECKING:
-    from pysup.render import Machine
+    from pysup.machine import Machine
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ def machine(scope: Scope) -> Machine:
     """What rendering must know of this machine."""
     from pysup import preload, probe, servers  # who only reads needs no machine
     from pysup.host import cpus
-    from pysup.render import Machine
+    from pysup.machine import Machine
 
     allowed = cpus.allowed()
     return Machine(

@@ -22,10 +22,10 @@ from pysup.events import Asked, Deleted, Event, OfApp, Reloaded, Saved, Scaled, 
 from pysup.host import ground
 from pysup.journal import Entry
 from pysup.logs import LogOptions
+from pysup.machine import Machine
 from pysup.names import InstanceName
 from pysup.operate import Operator
 from pysup.reload import USUAL, ReloadOptions
-from pysup.render import Machine
 from pysup.selector import Chosen
 from pysup.store import Store
 from pysup.stream import Stream

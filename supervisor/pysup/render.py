@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 
 from pysup import balancers, check, companions, idle, names, preload, probe, redirect, servers, sockets, spec
-from pysup.app import PER_CORE, App, Limits
-from pysup.errors import SpecError
+from pysup.app import App, Limits
 from pysup.health import ReadyWhen
 from pysup.isolation import lines as isolation
 from pysup.limits import table
+from pysup.machine import Machine
+from pysup.placement import count_instances, place, reserved
 from pysup.secret import reference, variables
 from pysup.unit import BOOT_TARGET as BOOT_TARGET  # also from here: it is a directive's value
 from pysup.unit import Scope
@@ -24,31 +24,6 @@ _OF_THE_LOADER = (
     *("LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "LD_DEBUG", "LD_DEBUG_OUTPUT", "LD_PROFILE", "LD_PROFILE_OUTPUT"),
     *("GLIBC_TUNABLES", "GCONV_PATH", "MALLOC_TRACE", "BASH_ENV", "ENV"),
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """What rendering must know of the machine.
-
-    ``cpus`` are the logical CPUs that the caller may run on; ``cores`` are the same by physical core, those that are
-    fast first.
-    ``preload`` is the text that Node programs load to find their sockets, ``probe`` that of what asks instances how
-    they are, ``launch`` that which runs servers written in Python. ``python`` is the interpreter that has pysup's
-    libraries, ``plain_python`` one that stays when pysup goes. ``namespaces``: users may make user namespaces; ``real``
-    are the paths of the app's program where they lead to, if it is to be isolated.
-    """
-
-    scope: Scope
-    cpus: tuple[int, ...]
-    cores: tuple[tuple[int, ...], ...]
-    systemd_cat: str = "/usr/bin/systemd-cat"
-    plain_python: str = "/usr/bin/python3"
-    preload: str = ""
-    python: str = "/usr/bin/python3"
-    probe: str = ""
-    launch: str = ""
-    namespaces: bool = True
-    real: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,40 +99,6 @@ def render(app: App, machine: Machine, directory: str, *, opened: Collection[str
     if app.reserve_for:
         files[names.reservation_file(app.name, app.reserve_for)] = File(_reservation(app, machine))
     return Rendered(files=files, numbers=numbers)
-
-
-def place(app: App, machine: Machine) -> tuple[tuple[int, ...], ...]:
-    """The CPUs that instances are pinned to in turn: each to one, or to a whole core; empty if they are not pinned."""
-    if not app.is_per_core:
-        return ()
-    taken = reserved(app, machine)
-    cores = [free for threads in machine.cores if (free := tuple(cpu for cpu in threads if cpu not in taken))]
-    if not cores:
-        counted = f"{len(machine.cores)} cores" if app.physical else f"{len(machine.cpus)} CPUs"
-        raise SpecError(
-            f"app {app.name!r}: reserve {app.reserve} leaves none of the {counted}",
-            hint="Reserve fewer, or give a number of instances.",
-        )
-    if app.physical:
-        return tuple(cores)
-    if app.instances == PER_CORE:
-        return tuple((cpu,) for cpu in sorted(cpu for threads in cores for cpu in threads))
-    # A core each, as long as there are cores; then their second threads.
-    return tuple((cpu,) for round_ in zip_longest(*cores) for cpu in round_ if cpu is not None)
-
-
-def reserved(app: App, machine: Machine) -> tuple[int, ...]:
-    """The CPUs that are left free: the threads of one core before those of the next."""
-    if not isinstance(app.reserve, int):
-        return app.reserve
-    cores = sorted(machine.cores)
-    units = cores if app.physical else [(cpu,) for threads in cores for cpu in threads]
-    return tuple(cpu for unit in units[: app.reserve] for cpu in unit)
-
-
-def count_instances(app: App, machine: Machine) -> int:
-    """How many instances the app has on this machine."""
-    return len(place(app, machine)) if app.instances == PER_CORE else int(app.instances)
 
 
 def is_edited(template: str) -> bool:
@@ -304,6 +245,7 @@ def _service_section(form: _Form) -> Lines:
     yield "TimeoutStartSec", "infinity" if app.is_job else span(app.ready.timeout)
     yield "WorkingDirectory", specifier(app.cwd)
     yield "Slice", names.slice_unit(app.name, app.namespace)
+    yield "IOAccounting", "yes"  # systemd's own default since 258
     if app.listen:
         yield from sockets.service_section(form.inherits)
         yield "NonBlocking", "no" if servers.waits_in_accept(app) else "yes"

@@ -9,7 +9,8 @@ from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.connection import Bus
 from pysup.limits.table import BY_FIELD, property_of
-from pysup.render import Machine, reserved
+from pysup.machine import Machine
+from pysup.placement import reserved
 from pysup.store import Store
 
 _CPUS = BY_FIELD["cpus"]

@@ -28,8 +28,9 @@ from pysup.bus.call import (
 )
 from pysup.bus.connection import Listener
 from pysup.errors import BusError, PysupError
+from pysup.machine import Machine
 from pysup.manager import Manager
-from pysup.render import BOOT_TARGET, Machine
+from pysup.render import BOOT_TARGET
 from pysup.store import Store
 from pysup.unit import Scope
 
