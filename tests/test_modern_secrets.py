@@ -10,7 +10,7 @@ import pytest
 
 import apps
 import programs
-from pysup.host import creds, features
+from pysup.host import features
 from pysup.sync import Manager
 from pysup.unit import Scope
 
@@ -40,7 +40,9 @@ def test_what_is_kept_is_what_this_manager_can_decrypt(manager: Manager, scope: 
     manager.start(apps.app("web", command=SHOWN))
     assert said(manager) == ["key=hunter2"]
     assert kept.kept
-    assert kept.kept.is_encrypted is ((features.parse_version(_version()) or 0) >= creds.SINCE[scope])
+    assert kept.kept.is_encrypted is (
+        (features.parse_version(_version()) or 0) >= features.since("LoadCredentialEncrypted", scope)
+    )
     assert ("258" in kept.note) is (not kept.kept.is_encrypted)
 
 
