@@ -105,7 +105,7 @@ def test_apply_makes_it_so_and_touches_nothing_else(scope: Scope, home: Path, py
 
 
 @pytest.mark.systemd_user
-def test_changed_limits_restart_nothing(scope: Scope, home: Path, pysup: Command) -> None:
+def test_changed_limits_restart_nothing(home: Path, pysup: Command) -> None:
     """Those of control groups; open files are of processes."""
     here = Here(home, pysup, "[apps.web]\ncommand = 'sleep 1000'\ninstances = 2\n")
     here.run("apply", "--yes")
@@ -119,6 +119,7 @@ def test_changed_limits_restart_nothing(scope: Scope, home: Path, pysup: Command
     assert here.plan() == {"web": "roll"}
 
 
+@pytest.mark.systemd_user
 def test_apply_starts_what_does_not_run_and_mends_what_was_edited(home: Path, pysup: Command) -> None:
     """Stopped apps, templates that somebody changed, apps that were started by hand before."""
     here = Here(home, pysup, "[apps.web]\ncommand = 'sleep 1000'\ninstances = 2\n[apps.api]\ncommand = 'sleep 1'\n")

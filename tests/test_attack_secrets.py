@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from secrets import token_hex
 from subprocess import CompletedProcess
 
 import pytest
@@ -12,7 +13,8 @@ import grounds
 from pysup.box import Box
 
 EVE = "eve"
-SECRETS = {"key": "Hunter2-as-a-file", "token": "Hunter2-as-a-variable"}
+NEEDLE = f"Hunter2-{token_hex(8)}"  # stands in no file of this checkout
+SECRETS = {"key": f"{NEEDLE}-as-a-file", "token": f"{NEEDLE}-as-a-variable"}
 
 PROGRAM = """
 import hashlib, os, pathlib, signal
@@ -100,9 +102,7 @@ def test_nobody_else_finds_a_secret(ground: Box, owner: str | None) -> None:
     try:
         pysup(ground, "apply", "/opt/web/pysup.toml", "--yes", user=owner)
         pysup(ground, "save", "web", user=owner)
-        seen, _, found = run(ground, grounds.python("-c", SEARCH, "Hunter2", owner or "root"), EVE).stdout.partition(
-            " "
-        )
+        seen, _, found = run(ground, grounds.python("-c", SEARCH, NEEDLE, owner or "root"), EVE).stdout.partition(" ")
         assert (int(seen) > 200, found.strip()) == (True, "[]")
         if owner is None:
             assert "encrypted, in" in pysup(ground, "secret", "list", "web", "--system", user=EVE)
@@ -112,15 +112,15 @@ def test_nobody_else_finds_a_secret(ground: Box, owner: str | None) -> None:
             ("cat", "web"),
             ("secret", "list", "web", "--json"),
         ):
-            assert "Hunter2" not in pysup(ground, *words, user=owner)
+            assert NEEDLE not in pysup(ground, *words, user=owner)
         assert "(secret)" in pysup(ground, "env", "web", user=owner)
         whose = [] if owner is None else ["--user"]
         shown = run(ground, ["systemctl", *whose, "show", "pysup-web@0.service"], owner).stdout
         assert "CREDENTIALS_DIRECTORY" in shown or "LoadCredential" in shown
-        assert "Hunter2" not in shown
+        assert NEEDLE not in shown
         journal = run(ground, ["journalctl", "--no-pager", "-o", "export"], None).stdout
         assert "pysup-web" in journal
-        assert "Hunter2" not in journal
+        assert NEEDLE not in journal
     finally:
         pysup(ground, "delete", "web", user=owner)
 

@@ -19,6 +19,7 @@ from pysup.unitfile import command_line, specifier
 
 _HERE = Path(__file__).resolve().parents[1]
 _HOMES = ("/home/", "/root/", "/run/user/")
+_TEMPORARY = ("/tmp/", "/var/tmp/")  # noqa: S108 (where a checkout may be)
 _NOBODY = "daemon"  # not DynamicUser=: dbus-daemon closes connections of accounts that it does not know
 _KINDS = (".service", ".socket", ".timer")
 
@@ -47,9 +48,14 @@ def sandbox(scope: Scope, *, writes: str = "") -> str:
         return ""
     places = [Path(sys.executable), Path(sys.executable).resolve(), _HERE]
     is_at_home = any(str(place).startswith(_HOMES) for place in places)
-    conf = text("sandbox.conf", homes="read-only" if is_at_home or writes else "yes")
+    is_temporary = any(str(place).startswith(_TEMPORARY) for place in places)
+    conf = text(
+        "sandbox.conf",
+        homes="read-only" if is_at_home or writes else "yes",
+        tmp="no" if is_temporary or writes else "yes",
+    )
     if writes:
-        return conf + f'PrivateTmp=no\nReadWritePaths="{specifier(writes)}"\n'
+        return conf + f'ReadWritePaths="{specifier(writes)}"\n'
     return conf + f"User={_NOBODY}\n" if all(map(_is_open, places)) else conf
 
 
