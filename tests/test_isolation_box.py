@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 import apps
+import grounds
 import node_apps
 import programs
 from pysup import names
@@ -200,10 +201,12 @@ def test_python_with_log_files_and_standard_input(manager: Manager, scope: Scope
     (place / "app.py").write_text(PYTHON)
     for level in LEVELS:
         log = place.parent / f"{level}.log"
+        checkout = (str(grounds.ROOT),)  # for pysup.daemon, wherever it is
         app = isolated(
             place,
             level,
             (*programs.PYTHON[:1], str(place / "app.py")),
+            isolate=Isolation(level=level, writable=(str(place / "data"),), readable=checkout),
             port=programs.free_port(),
             ready=Ready(when=ReadyWhen.NOTIFY, timeout=60),
             stdin=True,
