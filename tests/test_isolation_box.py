@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -317,6 +318,8 @@ def test_a_dynamic_account_has_its_state_and_low_ports(tmp_path: Path) -> None:
             assert [found[str(path)] for path in (folder, state, cache)] == ["EROFS", "ok", "ok"]
             manager.reload("web")
             assert get(port)[state] == "ok"
+            manager.start(replace(app, isolate=Isolation()), force=True)  # and back to an ordinary account
+            assert all(one.is_up for one in manager.get("web").instances)
         finally:
             manager.delete("web")
             shutil.rmtree(folder)

@@ -91,7 +91,7 @@ def test_restarts_that_somebody_asked_for_are_not_braked(manager: Manager) -> No
         manager.restart("web")
     (one,) = manager.get("web").instances
     assert one.pid not in pids(app)
-    runtime = ground.volatile_dir(manager.scope) / names.runtime_directory("web", "0")
+    runtime = ground.volatile_dir(manager.scope) / names.runtime_directory("web", "0", dynamic=False)
     assert (runtime / "failures").read_text() == "0\n"
 
 

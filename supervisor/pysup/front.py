@@ -150,7 +150,8 @@ class _Balancer:
     async def _set_states(self, places: Mapping[int, str], patience: float) -> None:
         """Have HAProxy's servers do what they shall, by its runtime API; reloads it if it has too few of them."""
         root = ground.volatile_dir(self.front.scope)
-        socket, backend = root / names.runtime_directory(self.app.name, "0") / SOCKET, self.balance.backend
+        folder = names.runtime_directory(self.app.name, "0", dynamic=self.app.isolate.dynamic_user)
+        socket, backend = root / folder / SOCKET, self.balance.backend
         wanted = {server(self.balance, number): address for number, address in places.items()}
         try:
             there = await haproxy.servers(socket, backend)

@@ -217,9 +217,12 @@ def parse_balancer_file(file: str) -> str | None:
     return found[1] if found else None
 
 
-def runtime_directory(app: str, instance: str) -> str:
-    """The directory that an instance has while it runs, below the manager's own."""
-    return f"{PREFIX}{app}@{instance}"
+def runtime_directory(app: str, instance: str, *, dynamic: bool) -> str:
+    """The directory that an instance has while it runs, below the manager's own.
+
+    systemd leaves a link where that of a dynamic account was, with which an ordinary one's cannot be made.
+    """
+    return f"{PREFIX}{app}@{instance}" + (".dynamic" if dynamic else "")
 
 
 def dynamic_user(app: str) -> str:

@@ -29,7 +29,8 @@ _COUNT = (
     "read -r n 2>/dev/null <failures || n=0; read -r began 2>/dev/null <started || began=0; "
     "read -r now _ </proc/uptime; lived=$((${now%%.*}-began)); "
     'if [ "$SERVICE_RESULT" != success ]; then [ "$lived" -lt 60 ] || n=0; '
-    'elif [ "$lived" -gt 1 ] || [ -n "$(systemctl "$1" show --value --property=Job "$2")" ]; then n=-1; fi; '
+    'elif [ "$lived" -gt 1 ]; then n=-1; '
+    'else case $(systemctl "$1" list-jobs "$2") in *" stop "*|*" restart "*) n=-1 ;; esac; fi; '
     "echo $((n+1)) >failures"
 )
 _BRAKE = (
@@ -49,7 +50,7 @@ def brake(app: App, scope: Scope) -> Lines:
 
 def runtime_directory(app: App, instance: str) -> Lines:
     """A directory for what an instance keeps while it runs, and over restarts."""
-    yield "RuntimeDirectory", names.runtime_directory(app.name, instance)
+    yield "RuntimeDirectory", names.runtime_directory(app.name, instance, dynamic=app.isolate.dynamic_user)
     yield "RuntimeDirectoryPreserve", "restart"
 
 

@@ -133,7 +133,8 @@ def _paths(app: App, around: Surroundings) -> Lines:
     if helper(app, around.scope):
         for path in ("systemd/notify", "credentials/%n"):
             yield "BindReadOnlyPaths", f"-%t/{path}"
-        yield "InaccessiblePaths", f"-%t/{names.runtime_directory(app.name, around.instance)}"
+        kept = names.runtime_directory(app.name, around.instance, dynamic=isolate.dynamic_user)
+        yield "InaccessiblePaths", f"-%t/{kept}"
     folders = [dirname(log.partition("{")[0]) for log in around.logs]
     for path in _outermost(
         folders if isolate.level.hides_homes else [one for one in folders if _is_below(one, hidden)]
