@@ -114,6 +114,11 @@ class OnTerminal(Running):
         """Press keys."""
         os.write(self._ours, text.encode())
 
+    def hang_up(self) -> None:
+        """The terminal goes, as when a connection breaks."""
+        os.close(self._ours)
+        self._ours = os.open(os.devnull, os.O_RDWR)
+
     def complaints(self) -> str:
         return ""
 

@@ -133,6 +133,19 @@ def test_top_draws_sorts_and_ends_with_q() -> None:
 
 
 @pytest.mark.systemd
+@pytest.mark.parametrize("command", ["monit", "top", "events", "logs"])
+def test_it_ends_when_its_terminal_goes(command: str) -> None:
+    """As when a connection by SSH breaks; the app goes on."""
+    with started(TALKER, "-n", "web"):
+        with OnScreen(command) as shown:
+            shown.until("web") if command != "events" else shown.type("\n")
+            shown.hang_up()
+            shown.ended()
+        with Running("pid", "web") as asked:
+            assert asked.rest().strip().isdigit()
+
+
+@pytest.mark.systemd
 def test_top_prints_to_a_pipe(pysup: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     """So many tables, as list prints them; nothing but text."""
     with started("sleep 1000", "-n", "web", "-i", "2"):
