@@ -16,7 +16,7 @@ from pysup.host import ports
 from pysup.names import InstanceName
 from pysup.states import UnitState
 from pysup.store import Store
-from pysup.unit import ActiveState, Instance, Scope
+from pysup.unit import ActiveState, Exit, Instance, Scope
 
 SURVIVAL = 0.5
 _SHUT = (ActiveState.INACTIVE, ActiveState.FAILED)
@@ -143,10 +143,19 @@ async def _failure(app: App, scope: Scope, failed: Sequence[Instance], begun: in
 
 
 def _as_it_ended(app: App, scope: Scope, one: Instance, began: float) -> Instance:
-    """The instance as it was when it ended, if systemd is at it again and remembers no exit."""
-    if not one.restarts or one.last_exit:
+    """The instance as it was when it ended, if systemd is at it again: the exit may be forgotten, and the result is."""
+    if not one.restarts:
         return one
-    end = logs.last_exit(app, scope, one.name, since=began)
-    result = logs.last_result(app, scope, one.name, since=began)
-    result = result or ("signal" if end and end.signal is not None else "exit-code")
+    state = ActiveState.ACTIVATING if one.active_state.is_up else one.active_state
+    if one.last_exit and one.result != "success":
+        return replace(one, active_state=state)
+    end = one.last_exit or logs.last_exit(app, scope, one.name, since=began)
+    result = logs.last_result(app, scope, one.name, since=began) or _result(end)
     return replace(one, active_state=ActiveState.ACTIVATING, last_exit=end, result=result)
+
+
+def _result(end: Exit | None) -> str:
+    """What systemd calls an end for which the journal has no other word."""
+    if end is None or end.signal is None:
+        return "success" if end and end.code == 0 else "exit-code"
+    return "signal"
