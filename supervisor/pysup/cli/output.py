@@ -92,7 +92,7 @@ def _tame(text: str) -> str:
 
     Line ends and our own colours stay.
     """
-    if text.isprintable():
+    if text.replace("\n", "").isprintable():
         return text
     import re  # few texts have such characters
 
