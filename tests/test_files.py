@@ -17,7 +17,7 @@ from pysup import parse
 from pysup.app import PER_CORE, App, Limits, Log, Placement, Ready, ReadyWhen, Restart
 from pysup.cli.init import init
 from pysup.errors import Conflict, SpecError
-from pysup.files import about, document, kinds, schema, starter
+from pysup.files import about, appkeys, document, schema, starter
 from pysup.files.build import STANDARD_PATH
 from pysup.files.problems import Malformed
 from pysup.files.source import Source
@@ -201,12 +201,12 @@ stdin = true
 
 
 def test_every_field_of_an_app_is_a_key_that_is_explained() -> None:
-    """A field whose type nothing is known of fails here: files/kinds.py wants a row; files/about.py wants its line."""
+    """A field whose type nothing is known of fails here: appkeys.py wants a row; about.py wants its line."""
     named = set()
-    for name, kind in kinds.keys().items():
+    for name, kind in appkeys.table().items():
         named |= {name, *(f"{name}.{part}" for part in kind.parts or ())}
     assert named == set(about.ABOUT)
-    assert {field.name for field in fields(App)} - set(kinds.keys()) == kinds.NOT_KEYS
+    assert {field.name for field in fields(App)} - set(appkeys.table()) == appkeys.NOT_KEYS
     assert all(is_dataclass(type(getattr(App(name="a", command=("/a",)), name))) for name in ("limits", "log"))
 
 
@@ -549,7 +549,7 @@ limits = { nofile = 1, memory_max = [
 def key_table() -> str:
     """The table of keys in docs/files.md."""
     lines = ["| key | meaning | value |", "|---|---|---|"]
-    for name, kind in kinds.keys().items():
+    for name, kind in appkeys.table().items():
         lines.append(f"| `{name}` | {about.ABOUT[name]} | {kind.allowed} |")
         for part, below in (kind.parts or {}).items():
             lines.append(f"| `{name}.{part}` | {about.ABOUT[f'{name}.{part}']} | {below.allowed} |")

@@ -18,8 +18,8 @@ import apps as written
 from pysup import names, parse
 from pysup.app import App, KillMode, Placement, Ready, ReadyWhen, Restart
 from pysup.bus.call import Call
+from pysup.files import appkeys, document, kinds
 from pysup.files import change as changes
-from pysup.files import document, kinds
 from pysup.files.apply import Applier
 from pysup.files.change import Action
 from pysup.files.look import look
@@ -109,7 +109,7 @@ tables = st.fixed_dictionaries(
 
 def test_the_strategy_has_every_key() -> None:
     """A new field of App belongs here, too."""
-    assert set(kinds.keys()) - set(KEYS) <= EXCEPT
+    assert set(appkeys.table()) - set(KEYS) <= EXCEPT
 
 
 @given(table=tables)
@@ -234,5 +234,5 @@ def test_apply_over_anything_is_apply_alone(first: list[App], second: list[App],
 @pytest.mark.parametrize(("text", "seconds"), [("5s", 5), ("2min", 120)])
 def test_times_are_read_as_on_the_command_line(text: str, seconds: float) -> None:
     """The one place that reads them is ``parse``."""
-    kind = kinds.keys()["stop_timeout"]
+    kind = appkeys.table()["stop_timeout"]
     assert kind.read(text, kinds.Spot("x", "/")) == parse.span(text, "x") == seconds

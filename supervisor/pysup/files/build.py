@@ -12,7 +12,7 @@ from typing import Any
 from pysup import servers
 from pysup.app import PER_CORE, App
 from pysup.errors import PysupError, SpecError
-from pysup.files import kinds, secrets
+from pysup.files import appkeys, secrets
 from pysup.files.problems import Keys, Problem
 from pysup.files.source import Source
 from pysup.host import cpus, users
@@ -115,7 +115,7 @@ def _built(draft: Draft, values: Mapping[str, Any]) -> dict[str, Any]:
     problems = []
     for key, value in values.items():
         try:
-            made[key] = kinds.keys()[key].build(value)
+            made[key] = appkeys.table()[key].build(value)
         except SpecError as exc:
             problems.append(_placed(draft, exc, key))
     if problems:
@@ -142,7 +142,7 @@ def _placed(draft: Draft, exc: PysupError, key: str = "") -> Problem:
     """An error of App's at the key that it is about."""
     message = exc.message.removeprefix(f"app {draft.name!r}: ")
     words = re.findall(r"[a-z_]+", message)
-    known = kinds.keys()
+    known = appkeys.table()
     first = key or next((word for word in words if word in known), "")
     part = re.match(rf"{first}\.(\w+)", message) if first else None
     keys: Keys = (first, *([part[1]] if part else [])) if first else ()

@@ -14,7 +14,7 @@ from typing import Any
 
 from pysup.app import App
 from pysup.errors import SpecError
-from pysup.files import build, kinds, readers, schema, variables
+from pysup.files import appkeys, build, kinds, readers, schema, variables
 from pysup.files.kinds import Kind, Spot
 from pysup.files.problems import Keys, Malformed, Problem, path
 from pysup.files.source import Source
@@ -180,10 +180,10 @@ def _plain(source: Source, data: object, problems: list[Problem]) -> object:
             return table
         made = dict(table)
         if "defaults" in made:
-            made["defaults"] = renamed(made["defaults"], (*keys, "defaults"), kinds.keys())
+            made["defaults"] = renamed(made["defaults"], (*keys, "defaults"), appkeys.table())
         if isinstance(made.get("apps"), dict):
             made["apps"] = {
-                name: renamed(one, (*keys, "apps", name), kinds.keys()) for name, one in made["apps"].items()
+                name: renamed(one, (*keys, "apps", name), appkeys.table()) for name, one in made["apps"].items()
             }
         return made
 
@@ -246,7 +246,7 @@ def _lay_environment(
 
 def _lay(draft: build.Draft, part: _Part, keys: Keys, table: Table, problems: list[Problem]) -> None:
     """Lay a table over what is there, value by value."""
-    draft.lay(_values(part, keys, table, kinds.keys(), problems))
+    draft.lay(_values(part, keys, table, appkeys.table(), problems))
     for below in _leaves(table, ()):
         draft.places[below] = (part.source, (*keys, *below))
 

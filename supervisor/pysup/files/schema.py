@@ -1,4 +1,4 @@
-"""The JSON Schema of a file of apps, made of ``kinds`` and ``about``: files are validated by it, editors complete."""
+"""The JSON Schema of a file of apps, made of ``appkeys`` and ``about``: files are validated by it, editors complete."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pysup.files import kinds
+from pysup.files import appkeys, kinds
 from pysup.files.about import ABOUT
 from pysup.files.kinds import Kind, Schema
 from pysup.files.problems import Keys, Problem, path, short
@@ -57,7 +57,7 @@ def make() -> Schema:
             "include": {**listed, "description": "Other files, from here; * may stand in them."},
             "variables": {**listed, "description": "Where ${NAME} comes from: environment, and paths of env files."},
         },
-        "$defs": {"app": _table(kinds.keys(), "")},
+        "$defs": {"app": _table(appkeys.table(), "")},
     }
 
 
@@ -120,14 +120,14 @@ def _told(source: Source, error: jsonschema_rs.ValidationError) -> Iterator[tupl
 def _unknown(source: Source, keys: Keys, known: Sequence[str]) -> Problem:
     from difflib import get_close_matches  # an error's cost only
 
-    tables = [(name, kind) for name, kind in kinds.keys().items() if name != "total"]  # its keys are those of limits
+    tables = [(name, kind) for name, kind in appkeys.table().items() if name != "total"]  # its keys are those of limits
     nested = {part: f"{name}.{part}" for name, kind in tables for part in kind.parts or ()}
     near = get_close_matches(str(keys[-1]), known, n=1)
-    inside = nested.get(str(keys[-1])) if list(known) == list(kinds.keys()) else None
+    inside = nested.get(str(keys[-1])) if list(known) == list(appkeys.table()) else None
     if inside or near:
         hint = f"Did you mean {inside or near[0]!r}?"
     else:
-        hint = f"There are: {', '.join(known)}." if len(known) < len(kinds.keys()) else "docs/files.md has all keys."
+        hint = f"There are: {', '.join(known)}." if len(known) < len(appkeys.table()) else "docs/files.md has all keys."
     return source.problem(keys, f"{path(keys)}: there is no such key", hint)
 
 
@@ -139,9 +139,9 @@ def _known(keys: Keys) -> Sequence[str]:
     if keys[0] == "env" and len(keys) == 2:
         return ["apps", "defaults"]
     inside = app_keys(keys)
-    kind = kinds.at(inside)
+    kind = appkeys.at(inside)
     if kind is None:
-        return list(kinds.keys())
+        return list(appkeys.table())
     return list(kind.parts or _tables_of(kind.schema))
 
 
@@ -156,7 +156,7 @@ def _tables_of(schema: Schema) -> list[str]:
 def _allowed(keys: Keys) -> str:
     if keys and keys[0] in _ALLOWED:
         return _ALLOWED[str(keys[0])]
-    kind = kinds.at(app_keys(keys)) if app_keys(keys) else None
+    kind = appkeys.at(app_keys(keys)) if app_keys(keys) else None
     return kind.allowed if kind else _TABLE
 
 
