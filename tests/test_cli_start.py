@@ -18,7 +18,8 @@ from pysup import local
 from pysup.app import PER_CORE, App, KillMode, Limits, Log, Placement, Restart
 from pysup.cli import start, wanted
 from pysup.cli.frame import WithArguments
-from pysup.cli.request import Request, takes_request
+from pysup.cli.request import Request
+from pysup.cli.requesting import takes_request
 from pysup.errors import SpecError
 from pysup.health import Ready, ReadyWhen, Watchdog, WatchdogWhen
 from pysup.host import cpus
@@ -34,7 +35,7 @@ def request(*words: str) -> Request:
     """What the words are taken for."""
     caught: list[Request] = []
     one = typer.Typer(rich_markup_mode=None)
-    one.command(cls=WithArguments)(takes_request(lambda found: caught.append(found)))
+    one.command(cls=WithArguments)(takes_request()(lambda found: caught.append(found)))
     get_command(one).main(list(words), prog_name="start", standalone_mode=False)
     return caught[0]
 

@@ -1,4 +1,4 @@
-"""What ``pysup start`` can be asked for: one dataclass, from whose fields typer makes the options; and its meaning.
+"""What ``pysup start`` can be asked for: one dataclass, of whose fields typer makes the options.
 
 A field is an option when its type says so (``Annotated[…, typer.Option(…)]``); the names of an App's fields are used
 wherever there is one. What was not given is None, so that a known app keeps what it has.
@@ -6,26 +6,21 @@ wherever there is one. What was not given is None, so that a known app keeps wha
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import typer
 
 from pysup.app import App, KillMode, Ready, Restart
-from pysup.cli import complete, isolating
+from pysup.cli import complete, isolating, limiting
 from pysup.cli.filed import Only
 from pysup.cli.options import Scopes, Wait, WaitTimeout
-from pysup.limits import NumaPolicy
 
 _WHICH = "What runs"
 _COUNT = "How many, and where"
 _ENVIRONMENT = "Environment"
 _LIFE = "Restart and stop"
 _BY_ITSELF = "What stands beside it"
-_LIMITS = "Limits of each instance"
 _READY = "Ready, and after what"
 _LOG = "Output"
 _RAW = "Anything else of systemd's"
@@ -272,47 +267,22 @@ class Request:
         bool | None, _option(_BY_ITSELF, "--stdin/--no-stdin", help="Let pysup send and attach write to its stdin.")
     ] = None
 
-    memory_max: Annotated[
-        Text, _option(_LIMITS, "--memory-max", metavar="SIZE", help="It is killed above this: 512M, 1.5G.")
-    ] = None
-    memory_high: Annotated[
-        Text, _option(_LIMITS, "--memory-high", metavar="SIZE", help="It is slowed down above this.")
-    ] = None
-    memory_swap_max: Annotated[
-        Text,
-        _option(_LIMITS, "--memory-swap-max", metavar="SIZE", help="So much of it may be swapped; 0: nothing."),
-    ] = None
-    cpu_quota: Annotated[Text, _option(_LIMITS, "--cpu-quota", metavar="SHARE", help="150% is 1.5 CPUs.")] = None
-    cpu_weight: Annotated[Number, _option(_LIMITS, "--cpu-weight", metavar="N", help="1 to 10000; 100 is usual.")] = (
-        None
-    )
-    io_weight: Annotated[Number, _option(_LIMITS, "--io-weight", metavar="N", help="1 to 10000; 100 is usual.")] = None
-    io_read_max: Annotated[
-        Texts, _option(_LIMITS, "--io-read-max", metavar="PATH:RATE", help="Bytes a second from a device: /srv:50M.")
-    ] = None
-    io_write_max: Annotated[
-        Texts, _option(_LIMITS, "--io-write-max", metavar="PATH:RATE", help="… and to one: /dev/vda:10M.")
-    ] = None
-    tasks_max: Annotated[Number, _option(_LIMITS, "--tasks-max", metavar="N", help="Processes and threads.")] = None
-    nofile: Annotated[Number, _option(_LIMITS, "--nofile", metavar="N", help="Open files.")] = None
-    cpus: Annotated[
-        Text,
-        _option(_LIMITS, "--cpus", metavar="CPUS", help="It is kept on these: 0-3,8; or performance, efficiency."),
-    ] = None
-    cpu_affinity: Annotated[
-        Text, _option(_LIMITS, "--cpu-affinity", metavar="CPUS", help="It begins on these, and may change that.")
-    ] = None
-    numa_policy: Annotated[
-        NumaPolicy | None, _option(_LIMITS, "--numa-policy", help="From which NUMA nodes its memory is taken.")
-    ] = None
-    numa_nodes: Annotated[Text, _option(_LIMITS, "--numa-nodes", metavar="NODES", help="Those nodes: 0-1.")] = None
-    total: Annotated[
-        Texts,
-        _option(
-            _LIMITS, "--total", metavar="LIMIT=VALUE", help="Of all instances together: memory=4G, cpu=200%; repeat it."
-        ),
-    ] = None
-    nice: Annotated[Number, _option(_LIMITS, "--nice", metavar="N", help="-20 (first) to 19 (last).")] = None
+    memory_max: limiting.MemoryMax = None
+    memory_high: limiting.MemoryHigh = None
+    memory_swap_max: limiting.MemorySwapMax = None
+    cpu_quota: limiting.CpuQuota = None
+    cpu_weight: limiting.CpuWeight = None
+    io_weight: limiting.IoWeight = None
+    io_read_max: limiting.IoReadMax = None
+    io_write_max: limiting.IoWriteMax = None
+    tasks_max: limiting.TasksMax = None
+    nofile: limiting.Nofile = None
+    cpus: limiting.Cpus = None
+    cpu_affinity: limiting.CpuAffinity = None
+    numa_policy: limiting.NumaPolicy_ = None
+    numa_nodes: limiting.NumaNodes = None
+    total: limiting.Total = None
+    nice: limiting.Nice = None
 
     ready: Annotated[
         Text,
@@ -396,27 +366,3 @@ class Request:
     ] = False
     wait: Wait = True
     wait_timeout: WaitTimeout = None
-
-
-def takes_request(function: Callable[[Request], int | None]) -> Callable[..., int | None]:
-    """Make a function of a Request one that typer understands, with a parameter for each field."""
-
-    @functools.wraps(function)
-    def called(**values: Any) -> int | None:
-        return function(Request(**values))
-
-    hints = get_type_hints(Request, include_extras=True)
-    called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter(
-                field.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                annotation=hints[field.name],
-                default=field.default,
-            )
-            for field in fields(Request)
-            if field.name != "arguments"
-        ]
-    )
-    called.__annotations__ = {}
-    return called

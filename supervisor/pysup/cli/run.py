@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import inspect
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
-from typing import Annotated, Any, get_type_hints
+from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import typer
 
@@ -17,6 +14,7 @@ from pysup import explain
 from pysup.cli import options, output, wanted
 from pysup.cli.frame import Command
 from pysup.cli.request import Request
+from pysup.cli.requesting import takes_request
 from pysup.errors import SpecError
 from pysup.limits.table import ROWS
 from pysup.transient import RunOptions, RunResult
@@ -32,29 +30,9 @@ _SHARED = (
 )
 
 
-def _takes_shared(function: Callable[..., int]) -> Callable[..., int]:
-    """Give a function, beside its own parameters, those of pysup start's options that are shared, as a Request."""
-
-    @functools.wraps(function)
-    def called(**values: Any) -> int:
-        shared = {name: values.pop(name) for name in _SHARED}
-        return function(Request(targets=[], **shared), **values)
-
-    hints = get_type_hints(Request, include_extras=True)
-    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-    usual = {field.name: field.default for field in fields(Request)}
-    shared = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=hints[name], default=usual[name])
-        for name in _SHARED
-    ]
-    called.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
-    called.__annotations__ = {}
-    return called
-
-
 # What stands behind the first word is the command's, options too, as with sudo and env.
 @run.command(cls=Command, context_settings={"allow_interspersed_args": False})
-@_takes_shared
+@takes_request(_SHARED)
 def _run(
     request: Request,
     *,

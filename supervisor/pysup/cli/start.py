@@ -14,7 +14,8 @@ from pysup.app import App
 from pysup.cli import filed, instances, output, wanted
 from pysup.cli.frame import WithArguments
 from pysup.cli.options import chosen_scope, seconds
-from pysup.cli.request import Request, takes_request
+from pysup.cli.request import Request
+from pysup.cli.requesting import takes_request
 from pysup.errors import EnvironmentProblem, NotFound, PysupError, SpecError
 from pysup.selector import Known
 from pysup.store import Store
@@ -47,7 +48,7 @@ class _Command(WithArguments):
 
 
 @start.command(cls=_Command)
-@takes_request
+@takes_request()
 def _start(request: Request) -> int | None:
     """Start a script, a program, a command line, or an app that is known.
 

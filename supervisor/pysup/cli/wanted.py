@@ -11,6 +11,7 @@ from typing import Any
 
 from pysup import check, listen, parse, servers
 from pysup.app import PER_CORE, App, Limits, Log, Placement, Ready, ReadyWhen
+from pysup.cli import limiting
 from pysup.cli.isolating import Asked
 from pysup.cli.request import Request
 from pysup.errors import SpecError
@@ -19,7 +20,7 @@ from pysup.host import cpus, owners, users
 from pysup.host.resolve import Resolved, resolve
 from pysup.isolate import Isolation
 from pysup.limiting import words
-from pysup.limits.table import ROWS, Kind, Row
+from pysup.limits.table import BY_FIELD
 from pysup.triggers import Watched
 from pysup.unit import Scope
 
@@ -192,7 +193,7 @@ def _watch(request: Request, before: App | None) -> dict[str, object]:
 
 def _nested(request: Request, before: App | None) -> dict[str, object]:
     """Limits, log and ready: what they were, and what of them was asked for."""
-    limits = {row.field: _limit(row, text) for row in ROWS if (text := getattr(request, row.field)) is not None}
+    limits = {name: limiting.value(name, given) for name, given in _given(request, BY_FIELD).items()}
     log = {
         "output": _place(request.log_output),
         "error": _place(request.log_error),
@@ -211,13 +212,6 @@ def _nested(request: Request, before: App | None) -> dict[str, object]:
     if any(value is not None for value in _watchdog_words(request).values()):
         given["watchdog"] = _watchdog(request, before.watchdog if before else None)
     return given
-
-
-def _limit(row: Row, given: Any) -> Any:
-    """A limit as it was given: a number already, or text, or several."""
-    if row.kind is Kind.RATES:
-        return words.value(row.field, ",".join(given), _option(row.field))
-    return given if isinstance(given, int) else words.value(row.field, str(given), _option(row.field))
 
 
 def _watchdog_words(request: Request) -> dict[str, str | int | None]:
