@@ -15,7 +15,8 @@ from pysup.app import App, ReadyWhen
 from pysup.errors import CorruptUnit, SpecError
 from pysup.names import InstanceName, parse_instance, parse_template, slice_unit, template_unit
 from pysup.placement import count_instances, place, reserved
-from pysup.render import is_edited, render, span
+from pysup.render import is_edited, render
+from pysup.render.service import span
 from pysup.unitfile import parse_environment, print_environment
 
 

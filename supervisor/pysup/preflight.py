@@ -21,7 +21,7 @@ from pysup.isolation import ground as isolation
 from pysup.limits import Limits
 from pysup.limits.table import directives
 from pysup.listen import Listen
-from pysup.render import dependency_unit, limits
+from pysup.render.service import dependency_unit, limits
 from pysup.secret import reference
 from pysup.unit import Scope
 

@@ -26,7 +26,7 @@ from pysup.bus.call import NO_SUCH_UNIT
 from pysup.bus.connection import Bus
 from pysup.errors import BusError, Conflict, JobFailed, NotPermitted, SpecError, StoreError
 from pysup.host import features, ground, users
-from pysup.render import limits, span
+from pysup.render.service import limits, span
 from pysup.unit import Exit, Scope
 from pysup.unitfile import print_environment
 

@@ -20,7 +20,7 @@ from pysup.health import Question, ReadyWhen, WatchdogWhen
 from pysup.isolate import said
 from pysup.limits import Limits
 from pysup.limits.table import ROWS, Kind, written
-from pysup.render import span
+from pysup.render.service import span
 from pysup.secret import reference
 from pysup.unit import AppStatus, Exit, Scope
 

@@ -30,9 +30,8 @@ from pysup.bus.connection import Listener
 from pysup.errors import BusError, PysupError
 from pysup.machine import Machine
 from pysup.manager import Manager
-from pysup.render import BOOT_TARGET
 from pysup.store import Store
-from pysup.unit import Scope
+from pysup.unit import BOOT_TARGET, Scope
 
 FAILS = "/bin/false"
 VERSION = "257.1"
