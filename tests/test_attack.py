@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import select
 import shutil
 import subprocess
 import sys
@@ -311,6 +312,25 @@ def test_root_finds_no_program_where_it_happens_to_be(pysup: Command, home: Path
         assert not (home / "ran").exists()
     finally:
         pysup("delete", "web")
+
+
+def test_what_follows_a_file_of_somebody_elses_tells_nothing_of_root(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It runs as who may put links there, who may look into it: at its environment, and where it is."""
+    monkeypatch.setenv("AWS_SECRET", "hunter2")
+    monkeypatch.chdir("/root")
+    written = write(home / "out.log", "a line\n")
+    file = logs.logfiles.LogFile(app="web", number=None, kind=logs.Kind.OUT, path=str(written))
+    with logs.logfiles.FileTail(file, 1) as tail:
+        monkeypatch.undo()  # what looks is started from here, too
+        while not (lines := tail.available()):
+            select.select([tail], [], [], 60)
+        look = "for one in /proc/[0-9]*; do tr '\\0' '\\n' <$one/environ; readlink $one/cwd; done 2>/dev/null; true"
+        seen = as_ada("sh", "-c", look).stdout.splitlines()
+        assert [line.message for line in lines] == [b"a line"]
+        assert "AWS_SECRET=hunter2" not in seen
+        assert "/root" not in seen
 
 
 @pytest.mark.parametrize("force", [False, True])

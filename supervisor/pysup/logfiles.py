@@ -173,6 +173,9 @@ class FileTail:
             user=whose,
             group=group,
             extra_groups=None if whose is None else [],
+            # They may look into a process of theirs: neither root's environment nor its directory is to be found there.
+            env=None if whose is None else {},
+            cwd="/",
         )
         os.set_blocking(self.fileno(), False)
 
