@@ -82,7 +82,7 @@ def fix(found: Iterable[Check]) -> Conversation[list[Fix]]:
     fixes = list(dict.fromkeys(check.fix for check in found if check.fix))
     for one in fixes:
         with disk.writing(one.path.parent):
-            one.path.parent.mkdir(parents=True, exist_ok=True)
+            disk.make(one.path.parent)
             disk.replace(one.path.parent, one.path.name, File(one.text))
     if fixes:
         (reply,) = yield [systemd1.reload()]

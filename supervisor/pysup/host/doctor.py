@@ -122,7 +122,7 @@ def _features(machine: _Machine) -> Iterator[Check]:
         if feature.is_in(machine.version or features.OLDEST, Hierarchy.V2):
             need = "needs cgroup v2" if feature.needs_v2 and hierarchy is not Hierarchy.V2 else "is not delegated"
         else:
-            need = f"needs systemd {feature.since}"
+            need = f"needs systemd {feature.first_in(machine.scope)}"
         yield Check(
             name="feature",
             status=Status.INFO,
