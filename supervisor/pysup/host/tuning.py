@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 from collections.abc import Collection
@@ -24,8 +25,9 @@ def set_affinity(pid: int, cpus: Collection[int]) -> bool:
     """Have a process and its threads run on these CPUs; False if they may not. sched_setaffinity(2)."""
     try:
         for thread in os.listdir(f"{PROC}/{pid}/task"):  # noqa: PTH208 (names)
-            os.sched_setaffinity(int(thread), cpus)
-    except (FileNotFoundError, ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError):  # that one ended; the others are still to be moved
+                os.sched_setaffinity(int(thread), cpus)
+    except FileNotFoundError:
         return True
     except OSError:
         return False

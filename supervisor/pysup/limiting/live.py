@@ -17,8 +17,8 @@ from pysup.bus.connection import Bus
 from pysup.errors import BusError, SpecError
 from pysup.host import cgroups, tuning
 from pysup.limiting.groups import Group, Kind
-from pysup.limits import Limits
-from pysup.limits.table import BY_FIELD, ROWS, property_of
+from pysup.limits import Limits, table
+from pysup.limits.table import BY_FIELD, ROWS, Row, property_of
 from pysup.store import Store
 
 Properties = list[tuple[str, str, object]]
@@ -33,9 +33,20 @@ _OF_PROCESSES = ("nofile", "cpu_affinity", "numa_policy", "numa_nodes")
 def properties(before: Limits, after: Limits, usual: Mapping[str, int]) -> Properties:
     """What systemd is to be told of a control group; *usual* is what it has for fields without a limit, if not none."""
     touched = {*before.given, *after.given}
-    values = {row: getattr(after, row.field) for row in ROWS if row.is_of_groups and row.field in touched}
-    values = {row: usual.get(row.field) if value is None else value for row, value in values.items()}
-    return [property_of(row, value) for row, value in values.items()]
+    return [
+        one
+        for row in ROWS
+        if row.is_of_groups and row.field in touched
+        for one in _told(row, getattr(before, row.field), getattr(after, row.field), usual.get(row.field))
+    ]
+
+
+def _told(row: Row, before: Any, after: Any, usual: int | None) -> Properties:
+    if row.kind is not table.Kind.RATES:
+        return [property_of(row, usual if after is None else after)]
+    gone = {entry.rpartition(" ")[0] for entry in before} - {entry.rpartition(" ")[0] for entry in after}
+    # systemd adds devices to those that it has; none at all takes them away.
+    return [property_of(row, entries) for entries in ([(), after] if gone and after else [after])]
 
 
 async def change(bus: Bus, store: Store, groups: Iterable[Group], before: App, after: App) -> tuple[str, ...]:
@@ -59,7 +70,7 @@ async def set_group(bus: Bus, store: Store, group: Group, before: Limits, after:
         await bus.call(systemd1.set_unit_properties(group.unit, wanted))
     except BusError as exc:
         raise SpecError(
-            f"{group.name}: systemd does not take these limits: {exc}", hint="Nothing was changed."
+            f"{group.name}: systemd does not take these limits: {exc}", hint="What it had holds on."
         ) from exc
     finally:
         directives = [row.directive for row in ROWS if row.bus_name in {name for name, _, _ in wanted}]
