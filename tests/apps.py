@@ -113,6 +113,7 @@ _any = st.builds(
         nofile=st.one_of(st.none(), st.integers(1, 2**20)),
         numa_policy=st.sampled_from([None, NumaPolicy.LOCAL]),
     ),
+    instance_limits=st.dictionaries(st.integers(0, 20), st.builds(Limits, **held), max_size=2),
     total=st.builds(Limits, **held),
     watch=st.one_of(st.none(), watched),
     stdin=st.booleans(),
@@ -142,7 +143,8 @@ def _complete(draw: st.DrawFn) -> App:
     app = draw(_any)
     if app.restart is Restart.NO:
         return app
-    above = None if app.limits.memory_max is None else app.limits.memory_max - 1
+    held = [one.memory_max for one in (app.limits, *app.instance_limits.values()) if one.memory_max is not None]
+    above = min(held) - 1 if held else None
     return replace(
         app,
         schedule=draw(st.one_of(st.none(), schedules)),

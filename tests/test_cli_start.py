@@ -63,10 +63,17 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_every_field_of_an_app_has_an_option() -> None:
-    """An App can say nothing that the command cannot; what makes it a balancer is for ``pysup balance``."""
+    """An App can say nothing that the command cannot; but for what ``pysup balance`` and ``pysup limit APP@N`` do."""
     options = {field.name for field in fields(Request)}
     nested = {"limits": Limits, "log": Log, "isolate": Isolation}
-    wants = {field.name for field in fields(App)} - {"command", "placement", "origin", "balance", *nested}
+    wants = {field.name for field in fields(App)} - {
+        "command",
+        "placement",
+        "origin",
+        "balance",
+        "instance_limits",
+        *nested,
+    }
     wants |= {field.name for field in (*fields(Limits), *fields(Isolation))} | {
         f"log_{field.name}" for field in fields(Log)
     }

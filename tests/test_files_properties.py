@@ -89,6 +89,9 @@ KEYS: Mapping[str, st.SearchStrategy[Any]] = {
     "memory_restart": sizes,
     "stdin": st.booleans(),
     "limits": st.fixed_dictionaries({}, optional={**LIMITS, "numa_policy": st.just("local"), "nofile": st.integers(1)}),
+    "instance_limits": st.dictionaries(
+        st.sampled_from(["0", "7"]), st.fixed_dictionaries({}, optional=LIMITS), max_size=2
+    ),
     "total": st.fixed_dictionaries({}, optional=LIMITS),
     "nice": st.integers(-20, 19),
     "ready": st.sampled_from(["notify", "exec", 2, "tcp:80", {"when": "2s", "timeout": "9s"}, {"timeout": 5}]),

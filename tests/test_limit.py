@@ -84,6 +84,13 @@ def test_limits_hold_at_once_and_stay_and_go(pysup: Command) -> None:
             manager.restart("web@1")
             for one in manager.limits("web")[0].groups[1:]:
                 assert (one.in_force.memory_max, one.in_force.tasks_max, one.in_force.cpu_quota) == wanted
+            (view,) = manager.limit("web@1", ["memory=96M"])
+            assert [one.group.name for one in view.groups] == ["web@1"]
+            manager.restart("web@1")
+            held = [one.in_force.memory_max for one in manager.limits("web")[0].groups[1:]]
+            assert held == [64 << 20, 96 << 20, 64 << 20]
+            (view,) = manager.limit("web@1", ["memory=unlimited"])
+            assert group(view, "web@1").in_force.memory_max == 64 << 20
             before = pids(manager)
             (view,) = manager.limit("web", ["memory=unlimited", "tasks=unlimited", "cpu=unlimited"])
             held = group(view, "web@2").in_force
@@ -155,6 +162,34 @@ def test_open_files_change_while_it_runs(manager: Manager) -> None:
     (view,) = manager.limit("web", ["nofile=unlimited", "numa=local"])
     waiting = [note for note in view.notes if "counts from the next start" in note]
     assert [note.split()[0] for note in waiting] == ["LimitNOFILE", "NUMAPolicy"]
+
+
+def test_a_single_instance_keeps_its_own_limits(manager: Manager, scope: Scope) -> None:
+    """Through restart, reload, save and scaling, until they are taken away; its files go with the app."""
+
+    def limits() -> list[int]:
+        return [resource.prlimit(pid, resource.RLIMIT_NOFILE)[0] for pid in pids(manager)]
+
+    manager.start(apps.app(instances=2, limits=Limits(nofile=700)))
+    before = pids(manager)
+    manager.limit("web@1", ["nofile=300"])
+    assert (limits(), pids(manager)) == ([700, 300], before)
+    manager.restart("web")
+    assert limits() == [700, 300]
+    manager.reload("web")
+    assert limits() == [700, 300]
+    manager.save()
+    manager.scale("web", 1)
+    manager.scale("web", 2)
+    assert limits() == [700, 300]
+    manager.limit("web@1", ["nofile=unlimited"])
+    manager.restart("web@1")  # only some may raise it while it runs
+    assert limits() == [700, 700]
+    manager.limit("web@0", ["nofile=400"])
+    drop_in = ground.saved_dir(scope) / "pysup-web@0.service.d"
+    assert drop_in.exists()
+    manager.delete("web")
+    assert not drop_in.exists()
 
 
 @pytest.mark.systemd_user

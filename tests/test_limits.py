@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import apps
-from pysup import parse
-from pysup.app import Limits
+from pysup import companions, parse
+from pysup.app import App, Limits
 from pysup.bus.call import Variant
 from pysup.errors import Conflict, NotFound, SpecError
 from pysup.host.cgroups.reading import Memory, Reading, Tasks
@@ -21,7 +22,7 @@ from pysup.host.features import FEATURES
 from pysup.limiting import live, namespaces, words
 from pysup.limiting.danger import dangers
 from pysup.limits import NumaPolicy
-from pysup.limits.table import BY_FIELD, NEVER, ROWS, directives, numbers, property_of
+from pysup.limits.table import BY_FIELD, NEVER, ROWS, Kind, directives, numbers, overriding, property_of
 from pysup.manager import Manager
 from pysup.render import render
 from pysup.store import Store
@@ -136,6 +137,12 @@ def test_an_app_with_contradictions_is_refused() -> None:
         apps.app(total=Limits(nofile=5))
     with pytest.raises(SpecError, match="cpu_affinity"):
         apps.app(instances="per-core", limits=Limits(cpu_affinity=(0,)))
+    with pytest.raises(SpecError, match="cpu_affinity"):
+        apps.app(instances="per-core", instance_limits={3: Limits(cpu_affinity=(0,))})
+    with pytest.raises(SpecError, match="memory_restart"):
+        apps.app(memory_restart=7, instance_limits={3: Limits(memory_max=7)})
+    with pytest.raises(SpecError, match="instance_limits"):
+        apps.app(instance_limits={10_000: Limits(memory_max=7)})
 
 
 ALL = Limits(
@@ -214,11 +221,38 @@ def test_cpus_are_the_same_in_text_and_bits(cpus: set[int]) -> None:
     assert {bit for bit in range(8 * len(mask)) if mask[bit // 8] >> bit % 8 & 1} == cpus
 
 
+def test_devices_that_go_while_others_stay_are_told() -> None:
+    """systemd adds those that it is told to those that it has."""
+    before, after = Limits(io_read_max=("/srv 5", "/data 6")), Limits(io_read_max=("/data 7",))
+    name = "IOReadBandwidthMax"
+    assert live.properties(before, after, {}) == [(name, "a(st)", []), (name, "a(st)", [["/data", 7]])]
+    assert live.properties(after, before, {}) == [(name, "a(st)", [["/data", 6], ["/srv", 5]])]
+
+
 def test_limits_lie_over_limits() -> None:
     """What says nothing lets through what is under it."""
     assert Limits(memory_max=5, cpus=(1,)).over(Limits(memory_max=7, tasks_max=3)) == Limits(
         memory_max=5, cpus=(1,), tasks_max=3
     )
+    bound, local = Limits(numa_policy=NumaPolicy.BIND, numa_nodes=(0,)), Limits(numa_policy=NumaPolicy.LOCAL)
+    assert local.over(bound) == local
+
+
+@given(app=apps.apps)
+def test_drop_ins_make_of_the_limits_of_all_those_of_one(app: App) -> None:
+    """As systemd reads them: a line adds to a list, an empty one empties it, anything else is replaced."""
+    for number in (*app.instance_limits, 99):
+        before, after = companions.limits(app), companions.limits(app, number)
+        assert read_back([*directives(before), *overriding(before, after)]) == read_back(directives(after))
+
+
+def read_back(lines: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+    """What systemd has, by directive."""
+    lists = {row.directive for row in ROWS if row.kind in (Kind.RATES, Kind.NUMBERS)}
+    held: dict[str, set[str]] = {}
+    for name, value in lines:
+        held[name] = held.get(name, set()) | {value} if name in lists and value else {value} - {""}
+    return {name: values for name, values in held.items() if values}
 
 
 def test_the_apps_slice_holds_all_together() -> None:
@@ -309,11 +343,40 @@ class Refusing(FakeSystemd):
         raise BusError("systemd: no such device", name="x")
 
 
-async def test_instances_have_the_limits_of_their_app(manager: Manager) -> None:
-    """One alone has none of its own."""
+async def test_a_single_instance_has_limits_of_its_own(tmp_path: Path) -> None:
+    """Over those of each, until they are taken away: told to systemd, and kept in a drop-in that goes with the app."""
+    systemd = FakeSystemd(tmp_path / "etc", tmp_path / "run")
+    manager = fake_manager(tmp_path, systemd)
+    await manager.start(apps.app(instances=2, limits=Limits(memory_max=2**30, cpus=(0,))))
+    (view,) = await manager.limit("web@1", ["memory=3G", "cpus=1", "tasks=9"])
+    assert view.single == {1: Limits(memory_max=3 * 2**30, cpus=(1,), tasks_max=9)}
+    drop_in = tmp_path / "run/pysup-web@1.service.d/instance.conf"
+    assert drop_in.read_text() == "[Service]\nMemoryMax=3221225472\nTasksMax=9\nAllowedCPUs=\nAllowedCPUs=1\n"
+    told = [await _told(systemd, f"pysup-web@{number}.service", "MemoryMax") for number in range(2)]
+    assert told == [2**30, 3 * 2**30]
+    await manager.limit("web", ["memory=2G"])
+    told = [await _told(systemd, f"pysup-web@{number}.service", "MemoryMax") for number in range(2)]
+    assert told == [2**31, 3 * 2**30]
+    await manager.save()
+    drop_in = tmp_path / "etc/pysup-web@1.service.d/instance.conf"
+    await manager.scale("web", 1)
+    assert not drop_in.exists()
+    await manager.scale("web", 2)
+    assert drop_in.exists()
+    assert (await manager.limits("web@0"))[0].single == {}
+    await manager.limit("web@1", ["memory=unlimited", "cpus=unlimited", "tasks=unlimited"])
+    assert await _told(systemd, "pysup-web@1.service", "MemoryMax") == 2**31
+    assert not drop_in.parent.exists()
+    assert (await manager.limits("web"))[0].single == {}
+
+
+@pytest.mark.parametrize(("words", "total"), [(["weight=5"], False), (["memory=1G"], True)])
+async def test_what_is_shared_is_of_no_single_instance(manager: Manager, words: list[str], total: bool) -> None:
+    """And nothing is done."""
     await manager.start(apps.app(instances=2))
-    with pytest.raises(Conflict, match="whole apps"):
-        await manager.limit("web@1", ["memory=1G"])
+    with pytest.raises(SpecError, match="not of single ones"):
+        await manager.limit("web@1", words, total=total)
+    assert (await manager.get("web")).spec == apps.app(instances=2)
 
 
 async def test_a_namespace_has_limits_as_long_as_it_has_apps(tmp_path: Path, manager: Manager) -> None:

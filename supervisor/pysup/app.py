@@ -43,6 +43,13 @@ def _directives(table: Mapping[str, object], name: str) -> Mapping[str, tuple[st
     return MappingProxyType(frozen)
 
 
+def _numbered(limits: Mapping[int, Limits]) -> dict[int, Limits]:
+    """In order; those that say nothing are none."""
+    for number in limits:
+        check.between(int(number), 0, 9999, "instance_limits: the instance")
+    return {int(number): limits[number] for number in sorted(limits, key=int) if limits[number].given}
+
+
 class Restart(StrEnum):
     """When systemd starts an instance again after it ended: systemd.service(5), ``Restart=``."""
 
@@ -102,7 +109,8 @@ class App:
     gives an instance all threads of its core. ``reserve_for`` is a service that is kept on the CPUs that are left free.
     ``instance_var`` is the variable that holds an instance's number; those of ``increment`` hold theirs plus it, as
     PORT does with ``port``. Unless ``autostart``, neither a boot nor a file of apps starts it, only who names it.
-    ``limits`` are of each instance, ``total`` of all of them together.
+    ``limits`` are of each instance, ``instance_limits`` of single ones by their number, over those; ``total`` of all of
+    them together.
     ``restart_delay`` grows by half each time up to ``restart_delay_max``, while starts fail; 0: it does not.
     ``restart_limit`` starts within ``restart_window`` seconds, then systemd gives up; 0 never gives up.
     ``watchdog`` ends, and so restarts, an instance that does not show that it lives; None leaves it alone.
@@ -168,6 +176,7 @@ class App:
     stdin: bool = False
 
     limits: Limits = Limits()  # noqa: RUF009 (frozen)
+    instance_limits: Mapping[int, Limits] = field(default_factory=lambda: MappingProxyType({}))
     total: Limits = Limits()  # noqa: RUF009 (the same)
     nice: int | None = None
     ready: Ready = Ready()  # noqa: RUF009 (frozen)
@@ -237,6 +246,7 @@ class App:
             increment=MappingProxyType(dict(sorted(self.increment.items()))),
             secrets=MappingProxyType(dict(sorted(self.secrets.items()))),
             secret_env=MappingProxyType(dict(sorted(self.secret_env.items()))),
+            instance_limits=MappingProxyType(_numbered(self.instance_limits)),
             unit=_directives(self.unit, "unit"),
             service=_directives(self.service, "service"),
             restart=check.choice(Restart, self.restart, "restart"),
@@ -386,7 +396,8 @@ class App:
         if self.memory_restart is None:
             return
         check.between(self.memory_restart, 1, 2**62, "memory_restart")
-        if self.limits.memory_max is not None and self.limits.memory_max <= self.memory_restart:
+        most = [one.memory_max for one in (self.limits, *self.instance_limits.values()) if one.memory_max is not None]
+        if most and min(most) <= self.memory_restart:
             raise SpecError(
                 f"app {self.name!r}: memory_max is not above memory_restart, and would kill it first",
                 hint="Raise memory_max; left out, it is twice memory_restart.",
@@ -406,7 +417,7 @@ class App:
                     f"app {self.name!r}: no CPU is reserved for {self.reserve_for}",
                     hint="Add reserve=1, and pin the app's instances: per-core.",
                 )
-        if self.limits.cpu_affinity and self.is_per_core:
+        if self.is_per_core and any(one.cpu_affinity for one in (self.limits, *self.instance_limits.values())):
             raise SpecError(
                 f"app {self.name!r}: limits.cpu_affinity does not go with instances that are pinned to CPUs each",
                 hint="Leave one out; limits.cpus and reserve say which CPUs there are.",

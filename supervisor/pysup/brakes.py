@@ -48,7 +48,8 @@ class Specs:
         if stored is None or stored.app is None:
             return _Known(stamp, NO_BRAKE, is_limited=False)
         spec = stored.app
-        limits = (spec.limits.memory_max, spec.limits.memory_high, spec.limits.cpu_quota, spec.limits.tasks_max)
+        held = (spec.limits, *spec.instance_limits.values())
+        limits = [limit for one in held for limit in (one.memory_max, one.memory_high, one.cpu_quota, one.tasks_max)]
         # With a shared socket there is no limit: docs/sockets.md.
         brake = Brake(0 if spec.listen else spec.restart_limit, spec.restart_delay, spec.restart.value)
         return _Known(stamp, brake, is_limited=any(limit is not None for limit in limits))

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from pysup import companions
 from pysup.app import App
 from pysup.health import ReadyWhen
 from pysup.unit import FAULTS, ActiveState, Exit, Instance
@@ -194,7 +195,7 @@ def explain(instance: Instance, app: App | None = None) -> Explanation | None:
         return None
     gave_up = _has_given_up(instance, app)
     by_result = _RESULTS.get("start-limit-hit" if gave_up else instance.result)
-    if instance.result == "oom-kill" and not gave_up and (told := _hard_limit(app)):
+    if instance.result == "oom-kill" and not gave_up and (told := _hard_limit(app, instance)):
         return told
     end = _of_exit(instance.last_exit, app) if instance.last_exit else None
     if instance.result == "success" and end is None:
@@ -217,11 +218,11 @@ def conclude(instance: Instance, app: App | None, lines: Sequence[str]) -> Expla
     return Explanation(f"{why.what}; it said that {own.what}", own.remedy) if why and own else why
 
 
-def _hard_limit(app: App | None) -> Explanation | None:
+def _hard_limit(app: App | None, instance: Instance) -> Explanation | None:
     """That it was killed at the limit that stands above ``memory_restart``."""
     if app is None or app.memory_restart is None:
         return None
-    hard = app.limits.memory_max or 2 * app.memory_restart
+    hard = companions.limits(app, instance.name.number).memory_max or 2 * app.memory_restart
     return Explanation(
         f"the kernel killed it at its hard limit of {hard >> 20}M of memory; at {app.memory_restart >> 20}M it would "
         "have been restarted, but it grew too fast for that",

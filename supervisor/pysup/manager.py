@@ -381,22 +381,23 @@ class Manager:
     ) -> LimitsList:
         """Have other limits (``memory=2G``, ``cpu=150%``, ``tasks=unlimited``) from now on; nothing restarts.
 
-        They are of each instance or, with *total*, of all together; ``weight`` is always the app's. Raises SpecError,
-        and Conflict if the kernel would kill what runs for it at once, unless *force*.
+        They are of each instance or, with *total*, of all together; ``weight`` is always the app's. For ``web@0`` they
+        are its own, over those of each. Raises SpecError, and Conflict if the kernel would kill what runs for it at
+        once, unless *force*.
         """
         from pysup.limiting import foresee, view, words
 
         wish = assignments if isinstance(assignments, words.Wish) else words.wish(assignments, total=total)
-        chosen = self._choose_whole(selectors, "limit")
-        before = [self._store.get(one.app).require() for one in chosen]
+        chosen = self._choose(selectors)
+        before = [(self._store.get(one.app).require(), one) for one in chosen]
         operator = await self._operator()
-        held = await operator.bus.converse(foresee.apps([(app, wish.of_app(app)) for app in before]))
+        held = await operator.bus.converse(foresee.apps([(app, wish.of(app, one)) for app, one in before]))
         told = await asyncio.to_thread(foresee.check, held, force=force)
         self._record_asked("limit", chosen)
         with contextlib.ExitStack() as busy:
             for one in chosen:
                 busy.enter_context(self._store.claim(one.app, "reload"))
-            notes = await operator.limit([one.app for one in chosen], wish)
+            notes = await operator.limit(chosen, wish)
         found = await operator.bus.converse(view.apps(self._store, self.scope, selectors))
         return [replace(one, notes=(*told, *notes[one.name], *one.notes)) for one in found]
 

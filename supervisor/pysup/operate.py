@@ -166,13 +166,13 @@ class Operator:
         found = [one for app in names for one in before(self.store, app) if one.name not in names]
         return [Chosen(one.name, one.numbers, whole=True) for one in found]
 
-    async def limit(self, apps: Sequence[str], wish: Wish) -> dict[str, tuple[str, ...]]:
-        """Hold apps to other limits, whether they run or not; nothing restarts. What has to wait, by app."""
+    async def limit(self, chosen: Sequence[Chosen], wish: Wish) -> dict[str, tuple[str, ...]]:
+        """Hold apps to other limits, or single instances; nothing restarts. What has to wait, by app."""
         notes = {}
         try:
-            for name in apps:
-                async with self._locked(name):
-                    notes[name] = await change.app(self.bus, self.store, self.workshop, name, wish)
+            for one in chosen:
+                async with self._locked(one.app):
+                    notes[one.app] = await change.app(self.bus, self.store, self.workshop, one, wish)
         finally:
             await self.bus.call(systemd1.reload())
         return notes

@@ -40,8 +40,7 @@ def check(app: App, scope: Scope, *, strict: bool = False) -> None:
             raise SpecError(f"app {app.name!r}: env file {file!r} is not there", hint="Check the path.")
         if any(char in file for char in "*?["):
             raise SpecError(f"app {app.name!r}: env file {file!r} would be a pattern", hint="Rename it without * ? [.")
-    check_rates(app.limits)
-    check_rates(app.total)
+    check_limits(app)
     _check_watch(app)
     _check_isolation(app, scope)
     if app.schedule:
@@ -57,6 +56,12 @@ def check(app: App, scope: Scope, *, strict: bool = False) -> None:
             raise SpecError(
                 f"app {app.name!r}: there is no directory {str(folder)!r} for its log files", hint=f"mkdir -p {folder}"
             )
+
+
+def check_limits(app: App) -> None:
+    """Raise SpecError for a device that is not there among what limits the app's input and output."""
+    for held in (app.limits, *app.instance_limits.values(), app.total):
+        check_rates(held)
 
 
 def check_rates(limits: Limits) -> None:
@@ -282,7 +287,8 @@ def said(vain: Collection[Feature], scope: Scope) -> tuple[str, ...]:
 
 def in_vain(app: App, scope: Scope) -> Conversation[list[Feature]]:
     """What the app asks for and this systemd, or this machine, does not have."""
-    held = [*limits(companions.limits(app), app.nice), *directives(app.total)]
+    single = [one for limited in app.instance_limits.values() for one in directives(limited)]
+    held = [*limits(companions.limits(app), app.nice), *single, *directives(app.total)]
     kept = ["AllowedCPUs"] if app.reserve_for else []
     return (yield from _lacking({*(directive for directive, _ in held), *kept, *app.unit, *app.service}, scope))
 

@@ -62,12 +62,15 @@ def decode(lines: Iterable[tuple[str, str]], env: Mapping[str, str], *, where: s
         for name, kind in _NESTED.items():
             if name in values:
                 values[name] = kind(**values[name])  # type: ignore[arg-type]
+        if "instance_limits" in values:
+            single = values["instance_limits"].items()  # type: ignore[attr-defined]
+            values["instance_limits"] = {int(number): Limits(**one) for number, one in single}
         if "listen" in values:
             values["listen"] = tuple(Listen(**one) for one in values["listen"])  # type: ignore[attr-defined]
         if "env" in values:
             values["env"] = _environment(values["env"], env, where)
         return App(**values)  # type: ignore[arg-type]
-    except (SpecError, TypeError, AttributeError) as exc:
+    except (SpecError, TypeError, ValueError, AttributeError) as exc:
         raise _corrupt(str(exc), where) from exc
 
 
@@ -90,6 +93,8 @@ def _changed(value: App | _Nested | Listen) -> dict[str, object]:
             content = _changed(content)  # type: ignore[arg-type]
         elif field.name == "listen":
             content = [_changed(one) for one in content]
+        elif field.name == "instance_limits":
+            content = {number: _changed(one) for number, one in content.items()}
         changed[field.name] = dict(content) if isinstance(content, MappingProxyType) else content
     return changed
 

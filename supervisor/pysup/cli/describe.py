@@ -145,6 +145,8 @@ def _of_app(found: Description, app: App, *, show_env: bool) -> Iterator[Row]:
     yield Row("ready", _ready(app))
     yield Row("watchdog", _watchdog(app))
     yield Row("limits", _limits(app.limits))
+    for number, own in app.instance_limits.items():
+        yield Row(f"limits of @{number}", _limits(own))
     yield Row("together", _limits(app.total))
     yield Row("nice", "" if app.nice is None else str(app.nice))
     yield Row("stdin", f"pysup send {app.name} TEXT, pysup attach {app.name}@0" if app.stdin else "")

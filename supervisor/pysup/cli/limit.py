@@ -66,6 +66,7 @@ def limit(
       pysup limit web memory=2G cpu=150% tasks=200      each instance
       pysup limit web --total memory=6G                 all of them
       pysup limit web weight=200                        twice the usual share
+      pysup limit web@0 memory=3G                       this one has its own, over those of each
       pysup limit web cpus=0-3 io_write=/srv:20M
       pysup limit web memory=unlimited
       pysup limit --namespace shop memory=8G
@@ -116,6 +117,7 @@ def _said(one: LimitsView) -> str:
     """The limits that it has."""
     each, total = _words(one.each), _words(one.total)
     parts = [f"each instance {each}"] if each else []
+    parts += [f"{one.name}@{number} {_words(own)}" for number, own in one.single.items()]
     parts += [f"together {total}"] if total else []
     parts += [f"an instance is restarted at {instances.size(one.memory_restart)}"] if one.memory_restart else []
     return "; ".join(parts) or "no limits"
@@ -241,6 +243,7 @@ def _object(one: LimitsView) -> dict[str, object]:
     return {
         "name": one.name,
         "limits": _given(one.each),
+        "instance_limits": {number: _given(own) for number, own in one.single.items()},
         "total": _given(one.total),
         "memory_restart": one.memory_restart,
         "notes": list(one.notes),

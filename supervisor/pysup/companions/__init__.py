@@ -68,11 +68,16 @@ def wanted(texts: Mapping[str, str]) -> list[str]:
     return [unit for unit in texts if unit.endswith((".timer", "-memory.service", "-watch.service"))]
 
 
-def limits(app: App) -> Limits:
-    """The app's limits, with the hard one that stands above ``memory_restart``."""
-    if app.memory_restart is None or app.limits.memory_max is not None:
-        return app.limits
-    return replace(app.limits, memory_max=2 * app.memory_restart)
+def limits(app: App, number: int | None = None) -> Limits:
+    """The limits of instance *number*, or of those that have none of their own.
+
+    The hard one that stands above ``memory_restart`` is among them.
+    """
+    own = app.instance_limits.get(number) if number is not None else None
+    held = own.over(app.limits) if own else app.limits
+    if app.memory_restart is None or held.memory_max is not None:
+        return held
+    return replace(held, memory_max=2 * app.memory_restart)
 
 
 def script(name: str) -> str:

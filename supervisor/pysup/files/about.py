@@ -66,6 +66,7 @@ ABOUT: Mapping[str, str] = {
     "stdin": "Whether people may write to it.",
     "limits": "What each instance may use: limits.md.",
     **{f"limits.{field}": text for field, text in _LIMITS.items()},
+    "instance_limits": "What single instances may use, over that: `instance_limits.0.memory_max`.",
     "total": "What all instances together may use; not what is of single processes (`nofile` and the last three).",
     **{f"total.{field}": text for field, text in _LIMITS.items()},
     "nice": "-20 (first) to 19 (last).",

@@ -20,12 +20,14 @@ from pysup.files import kinds, secrets
 from pysup.files.kinds import VARIABLE, Kind, Schema, Spot, absolute, one_or_many, or_text, scalar, texts
 from pysup.health import Ready, Watchdog
 from pysup.isolate import Isolation, Level
+from pysup.limits import Limits
 from pysup.listen import Listen
 from pysup.triggers import Schedule
 
 NOT_KEYS = frozenset({"name", "origin", "balance"})
 """Fields of an App that come from elsewhere: its table's name, the file's, and what ``pysup balance`` finds."""
 
+_NUMBER = "^(0|[1-9][0-9]{0,3})$"
 _TEXT = kinds.TEXT.schema
 _SCALAR = kinds.SCALAR
 _TIME = kinds.TIME.schema
@@ -300,6 +302,8 @@ def _kind(name: str, hint: object) -> Kind:
     """The kind of a field: its row, or what its type says; sizes are told from numbers by their names."""
     if name in _ROWS:
         return _ROWS[name]
+    if hint == Mapping[int, Limits]:
+        return _by_number(_table(Limits, "limits."))
     if get_origin(hint) in (Union, UnionType):
         hint = next(one for one in get_args(hint) if one is not NoneType)
     if hint is int and name.rpartition(".")[2].startswith("memory_"):
@@ -312,6 +316,22 @@ def _kind(name: str, hint: object) -> Kind:
         return _BY_TYPE[hint]
     except (KeyError, TypeError):
         raise TypeError(f"App.{name} is {hint}: say in files/appkeys.py what stands for it in a file") from None
+
+
+def _by_number(parts: Mapping[str, Kind]) -> Kind:
+    """A table of limits for each of some instances."""
+    limits = {"type": "object", "additionalProperties": False, "properties": {key: parts[key].schema for key in parts}}
+    return Kind(
+        allowed="a table of instances' numbers, each with keys of limits",
+        schema={"type": "object", "additionalProperties": False, "patternProperties": {_NUMBER: limits}},
+        read=lambda value, spot: {
+            number: {
+                key: parts[key].read(one, Spot(f"{spot.key}.{number}.{key}", spot.base)) for key, one in own.items()
+            }
+            for number, own in value.items()
+        },
+        build=lambda given: {int(number): Limits(**own) for number, own in given.items()},
+    )
 
 
 def _nested(owner: type, parts: Mapping[str, Kind]) -> Kind:

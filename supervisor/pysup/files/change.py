@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 
+from pysup import companions
 from pysup.app import App
 from pysup.limits.table import ROWS
 from pysup.store import Stored
@@ -139,12 +140,15 @@ def _action(app: App, before: App | None, found: Seen) -> Action:
     counted = isinstance(app.instances, int) and isinstance(before.instances, int)
     if counted and replace(before, origin=app.origin, instances=app.instances) == app:
         return Action.SCALE
-    if replace(before, origin=app.origin, limits=app.limits, total=app.total) == app and _is_live(before, app):
+    limited = replace(before, limits=app.limits, instance_limits=app.instance_limits, total=app.total)
+    if replace(limited, origin=app.origin) == app and _is_live(before, app):
         return Action.LIMIT
     return Action.ROLL
 
 
 def _is_live(before: App, app: App) -> bool:
     """Whether only limits differ that are of control groups, which can change while they run."""
-    differing = {row for row in ROWS if getattr(before.limits, row.field) != getattr(app.limits, row.field)}
+    numbers = (None, *before.instance_limits, *app.instance_limits)
+    held = [(companions.limits(before, number), companions.limits(app, number)) for number in numbers]
+    differing = {row for row in ROWS for old, new in held if getattr(old, row.field) != getattr(new, row.field)}
     return all(row.is_of_groups for row in differing)

@@ -148,7 +148,7 @@ def _known(keys: Keys) -> Sequence[str]:
 def _tables_of(schema: Schema) -> list[str]:
     """The keys of tables that a schema allows among other things."""
     found = list(schema.get("properties", ()))
-    for one in schema.get("anyOf", ()):
+    for one in (*schema.get("anyOf", ()), *schema.get("patternProperties", {}).values()):
         found += _tables_of(one)
     return found + (_tables_of(schema["items"]) if "items" in schema else [])
 

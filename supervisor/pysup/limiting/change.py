@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
-from pysup import preflight, states, status
+from pysup import preflight, revisions, states, status
 from pysup.bus import systemd1
 from pysup.bus.connection import Bus
 from pysup.converge import Workshop
+from pysup.errors import PysupError
 from pysup.limiting import foresee, groups, live, namespaces, words
 from pysup.limiting.groups import Kind
+from pysup.selector import Chosen
 from pysup.store import Store
 
 
-async def app(bus: Bus, store: Store, workshop: Workshop, name: str, wish: words.Wish) -> tuple[str, ...]:
-    """Hold an app to other limits; nothing of it restarts. What has to wait. Its lock must be held, and systemd read
-    its files after.
+async def app(bus: Bus, store: Store, workshop: Workshop, chosen: Chosen, wish: words.Wish) -> tuple[str, ...]:
+    """Hold an app to other limits, or single instances; nothing of it restarts. What has to wait.
+
+    Its lock must be held, and systemd read its files after.
     """
+    name = chosen.app
     stored = store.get(name)
     before = stored.require()
-    after = wish.of_app(before)
+    after = wish.of(before, chosen)
     running = await bus.converse(groups.running(before))
     rendered = workshop.render(after, saved=stored.saved)
     await asyncio.to_thread(store.write, name, rendered.files, saved=stored.saved)
@@ -28,7 +33,10 @@ async def app(bus: Bus, store: Store, workshop: Workshop, name: str, wish: words
         return await live.change(bus, store, running, before, after)
     except BaseException:
         files = workshop.render(before, saved=stored.saved).files
-        await asyncio.to_thread(store.write, name, files, saved=stored.saved)
+        with revisions.taking_back() if after != before else contextlib.nullcontext():
+            await asyncio.to_thread(store.write, name, files, saved=stored.saved)
+        with contextlib.suppress(PysupError):  # the groups that took it before another refused
+            await live.change(bus, store, running, after, before)
         raise
 
 

@@ -24,8 +24,7 @@ def apps(changes: Sequence[tuple[App, App]]) -> Conversation[list[Held]]:
     Raises SpecError for a device that is not there.
     """
     for _, after in changes:
-        preflight.check_rates(after.limits)
-        preflight.check_rates(after.total)
+        preflight.check_limits(after)
     units = yield from states.loaded(status.patterns([before.name for before, _ in changes]))
     return [
         (group, _changed(group.wanted(before), group.wanted(after)))

@@ -36,7 +36,8 @@ class Group:
 
     def wanted(self, app: App) -> Limits:
         """What *app* says of it."""
-        return companions.limits(app) if self.kind is Kind.INSTANCE else app.total
+        instance = names.parse_instance(self.unit)
+        return companions.limits(app, instance.number) if instance else app.total
 
 
 def running(app: App) -> Conversation[list[Group]]:

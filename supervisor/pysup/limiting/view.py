@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from pysup import preflight, states, status
 from pysup.app import App
@@ -42,13 +42,15 @@ class GroupView:
 class LimitsView:
     """An app, or a namespace (with a ``/`` behind its name): its limits, and the groups of it that run.
 
-    ``each`` are the limits of each instance, ``total`` those of all together; ``memory_restart`` is where an instance
-    is restarted, in bytes. ``notes`` say what of them does nothing here, or has to wait.
+    ``each`` are the limits of each instance, ``single`` those that the chosen ones have of their own, by number,
+    ``total`` those of all together; ``memory_restart`` is where an instance is restarted, in bytes. ``notes`` say what
+    of them does nothing here, or has to wait.
     """
 
     name: str
     each: Limits
     total: Limits
+    single: Mapping[int, Limits] = field(default_factory=dict)
     memory_restart: int | None = None
     groups: tuple[GroupView, ...] = ()
     notes: tuple[str, ...] = ()
@@ -64,7 +66,9 @@ def apps(store: Store, scope: Scope, selectors: str | Sequence[str]) -> Conversa
         app = stored[one.app].require()
         vain = yield from preflight.in_vain(app, scope)
         meant = [group for group in of_app(app, units) if _is_meant(group, one)]
-        views.append(_of_app(store, app, meant, vain, preflight.said(vain, scope)))
+        single = {number: own for number, own in app.instance_limits.items() if one.whole or number in one.numbers}
+        view = _of_app(store, app, meant, vain, preflight.said(vain, scope))
+        views.append(replace(view, single=single))
     return views
 
 

@@ -12,6 +12,7 @@ from pysup.errors import SpecError
 from pysup.host import cpus
 from pysup.limits import Limits
 from pysup.limits.table import BY_FIELD, ROWS, Kind, Row
+from pysup.selector import Chosen
 
 UNLIMITED = ("unlimited", "infinity")
 """What takes a limit away: people's word, and systemd's."""
@@ -24,14 +25,35 @@ Changes = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What is to change of the limits of each instance, and of those of all together (an app's, a namespace's)."""
+    """What is to change of the limits of each instance, and of those of all together (an app's, a namespace's).
+
+    ``single`` are the limits of single instances, all that there are to be; None leaves them alone.
+    """
 
     each: Changes
     total: Changes
+    single: Mapping[int, Limits] | None = None
 
-    def of_app(self, app: App) -> App:
-        """The app with these limits."""
-        return replace(app, limits=replace(app.limits, **self.each), total=replace(app.total, **self.total))
+    def of(self, app: App, chosen: Chosen) -> App:
+        """The app with these limits, or with such for the chosen instances, over what they have of their own."""
+        return self._of_app(app) if chosen.whole else self._of_instances(app, chosen.numbers)
+
+    def _of_app(self, app: App) -> App:
+        return replace(
+            app,
+            limits=replace(app.limits, **self.each),
+            instance_limits=app.instance_limits if self.single is None else self.single,
+            total=replace(app.total, **self.total),
+        )
+
+    def _of_instances(self, app: App, numbers: Iterable[int]) -> App:
+        if self.total:
+            raise SpecError(
+                f"--total and weight are of all instances of app {app.name!r}, not of single ones",
+                hint=f"Name the app ({app.name}); among its instances cpu_weight and io count.",
+            )
+        single = {number: replace(app.instance_limits.get(number, Limits()), **self.each) for number in numbers}
+        return replace(app, instance_limits={**app.instance_limits, **single})
 
 
 def wish(assignments: Iterable[str], *, total: bool = False) -> Wish:
@@ -62,6 +84,7 @@ def all_of(app: App) -> Wish:
     return Wish(
         each={name: getattr(app.limits, name) for name in fields},
         total={name: getattr(app.total, name) for name in fields},
+        single=app.instance_limits,
     )
 
 

@@ -78,11 +78,24 @@ BY_FIELD: Mapping[str, Row] = {row.field: row for row in ROWS}
 def directives(limits: Limits) -> Iterator[tuple[str, str]]:
     """What holds a unit to these limits."""
     for row in ROWS:
-        value = getattr(limits, row.field)
-        if row.kind is Kind.RATES:
-            yield from ((row.directive, entry) for entry in value)
-        elif value not in (None, ()):
-            yield row.directive, written(row, value)
+        yield from _lines(row, getattr(limits, row.field))
+
+
+def overriding(before: Limits, after: Limits) -> Iterator[tuple[str, str]]:
+    """What turns *before*, which a unit is held to by other files, into *after*; lists would be added to."""
+    for row in ROWS:
+        value = getattr(after, row.field)
+        if value != getattr(before, row.field):
+            if row.kind in (Kind.RATES, Kind.NUMBERS):
+                yield row.directive, ""
+            yield from _lines(row, value)
+
+
+def _lines(row: Row, value: Any) -> Iterator[tuple[str, str]]:
+    if row.kind is Kind.RATES:
+        yield from ((row.directive, entry) for entry in value)
+    elif value not in (None, ()):
+        yield row.directive, written(row, value)
 
 
 def written(row: Row, value: Any) -> str:

@@ -71,8 +71,9 @@ class Limits:
         self._check_numa()
 
     def over(self, under: Limits) -> Limits:
-        """These, and where they say nothing those *under* them."""
-        return replace(under, **{name: getattr(self, name) for name in self.given})
+        """These, and where they say nothing those *under* them; a NUMA policy comes with its own nodes."""
+        names = {*self.given, *(("numa_nodes",) if self.numa_policy else ())}
+        return replace(under, **{name: getattr(self, name) for name in names})
 
     @property
     def given(self) -> list[str]:

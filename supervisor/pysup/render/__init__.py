@@ -172,6 +172,7 @@ def _instance(app: App, number: int, cpus: tuple[tuple[int, ...], ...]) -> str:
     if cpus:
         service.append(("CPUAffinity", " ".join(map(str, cpus[number % len(cpus)]))))
     service += counted(app, number)
+    service += table.overriding(companions.limits(app), companions.limits(app, number))
     return "\n".join(section(name, lines) for name, lines in (("Unit", unit), ("Service", service)) if lines)
 
 
