@@ -61,8 +61,8 @@ def test_what_needs_a_controller_says_so_in_the_table_of_features() -> None:
         ("numa=bind:0-1", {"numa_policy": "bind", "numa_nodes": (0, 1)}),
         ("numa=local", {"numa_policy": "local", "numa_nodes": ()}),
         ("memory=unlimited", {"memory_max": None}),
-        ("cpus=infinity", {"cpus": ()}),
-        ("numa=unlimited", {"numa_policy": None, "numa_nodes": ()}),
+        ("cpus=INFINITY", {"cpus": ()}),
+        ("numa=Unlimited", {"numa_policy": None, "numa_nodes": ()}),
     ],
 )
 def test_words_and_what_they_change(text: str, changed: dict[str, object]) -> None:
@@ -329,8 +329,14 @@ async def test_what_systemd_refuses_leaves_everything_as_it_was(tmp_path: Path) 
     text = (tmp_path / "run/pysup-web@.service").read_text()
     with pytest.raises(SpecError, match="no such device"):
         await manager.limit("web", ["io_read=/:5M"])
-    with pytest.raises(SpecError, match="no '/nowhere' to limit"):
-        await manager.limit("web", ["io_read=/nowhere:5M"])
+    for words_, said in (
+        ("io_read=/nowhere:5M", "no '/nowhere' to limit"),
+        ("cpus=8000-8191", "no CPU 8000-8191 here"),
+        ("affinity=8000", "no CPU 8000 here"),
+        ("numa=bind:1000", "no NUMA node 1000 here"),
+    ):
+        with pytest.raises(SpecError, match=said):
+            await manager.limit("web", [words_])
     assert (tmp_path / "run/pysup-web@.service").read_text() == text
 
 

@@ -192,7 +192,7 @@ def between(value: int, low: int, high: int, field: str) -> None:
 def positive(value: float, field: str) -> None:
     """A finite number above 0."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 2**63:
-        raise SpecError(f"{field} is {value!r}", hint="It must be a number above 0.")
+        raise SpecError(f"{field} is {value!r}", hint="It must be a number above 0, and below 2^63.")
 
 
 def not_negative(value: float, field: str) -> None:

@@ -14,12 +14,12 @@ from pysup.bus import systemd1
 from pysup.bus.call import Conversation
 from pysup.bus.call import check as check_reply
 from pysup.errors import EnvironmentProblem, NotFound, SpecError
-from pysup.host import calendar, cgroups, delegation, features, ground, ports, trust, users
+from pysup.host import calendar, cgroups, cpus, delegation, features, ground, ports, trust, users
 from pysup.host.features import Feature
 from pysup.isolate import Isolation
 from pysup.isolation import ground as isolation
 from pysup.limits import Limits
-from pysup.limits.table import directives
+from pysup.limits.table import directives, numbers
 from pysup.listen import Listen
 from pysup.render.service import dependency_unit, limits
 from pysup.secret import reference
@@ -59,13 +59,22 @@ def check(app: App, scope: Scope, *, strict: bool = False) -> None:
 
 
 def check_limits(app: App) -> None:
-    """Raise SpecError for a device that is not there among what limits the app's input and output."""
+    """Raise SpecError for devices, CPUs or NUMA nodes that this machine does not have."""
     for held in (app.limits, *app.instance_limits.values(), app.total):
-        check_rates(held)
+        check_parts(held)
 
 
-def check_rates(limits: Limits) -> None:
-    """Raise SpecError for a device that is not there: systemd would leave the limit out, and say so in its log only."""
+def check_parts(limits: Limits) -> None:
+    """The same. systemd would leave the limit of a device out, and say so in its log only; and start nothing without a
+    CPU, or node, that is there.
+    """
+    for named, there, what in (
+        (limits.cpus, cpus.present, "CPU"),
+        (limits.cpu_affinity, cpus.present, "CPU"),
+        (limits.numa_nodes, cpus.nodes, "NUMA node"),
+    ):
+        if named and not {*named} & {*there()}:
+            raise SpecError(f"there is no {what} {numbers(named)} here", hint=f"There are: {numbers(there())}.")
     for entry in (*limits.io_read_max, *limits.io_write_max):
         path = entry.rpartition(" ")[0]
         if not Path(path).exists():

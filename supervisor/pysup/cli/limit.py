@@ -133,7 +133,11 @@ def _words(limits: Limits) -> str:
 
 
 def _value(row: Row, value: object) -> str:
-    return instances.size(value) if row.kind is Kind.SIZE and isinstance(value, int) else written(row, value)
+    if row.kind is Kind.SIZE and isinstance(value, int):
+        return instances.size(value)
+    if row.kind is Kind.RATES and isinstance(value, tuple):
+        return ",".join(f"{path}:{rate}" for path, rate in map(_rate, value))
+    return written(row, value)
 
 
 def _rows(view: GroupView) -> Iterator[Sequence[Cell | str]]:
@@ -166,7 +170,7 @@ def _cpu(view: GroupView) -> tuple[str, ...]:
     now, held = view.reading.cpu, view.in_force
     quota = f"{held.cpu_quota * 100:g} %" if held.cpu_quota is not None else ""
     weight = f"weight {view.wanted.cpu_weight}" if view.wanted.cpu_weight else ""
-    cpus = f"CPUs {held.cpus}" if view.wanted.cpus else ""
+    cpus = f"CPUs {held.cpus}" if view.wanted.cpus and held.cpus else ""
     age = time.time() - view.group.since if view.group.since else 0
     use = f"{100 * now.seconds / age:.1f} %" if now.seconds is not None and age > 0 else ""
     throttled = f"throttled {instances.duration(now.throttled_seconds)}" if now.throttled_seconds else ""
@@ -207,8 +211,13 @@ def _io(view: GroupView) -> tuple[str, ...]:
 
 
 def _rates(verb: str, entries: Iterable[str]) -> Iterator[str]:
-    for path, _, rate in (entry.rpartition(" ") for entry in entries):
-        yield f"{verb} {path} {int(rate) / 1e6:g}M/s"
+    for path, rate in map(_rate, entries):
+        yield f"{verb} {path} {rate}/s"
+
+
+def _rate(entry: str) -> tuple[str, str]:
+    path, _, rate = entry.rpartition(" ")
+    return path, f"{int(rate) / 1e6:g}M"
 
 
 def _size(value: int | None) -> str:

@@ -25,6 +25,18 @@ def allowed() -> tuple[int, ...]:
     return tuple(sorted(os.sched_getaffinity(0)))
 
 
+def present(*, sysfs: Path = _SYSFS) -> tuple[int, ...]:
+    """The CPUs that the machine has, whoever may use them; without sysfs those that may be used."""
+    text = read(f"{sysfs}/devices/system/cpu/present")
+    return parse(text.decode()) if text else allowed()
+
+
+def nodes(*, sysfs: Path = _SYSFS) -> tuple[int, ...]:
+    """The NUMA nodes of the machine; 0 is that of one that has no others."""
+    text = read(f"{sysfs}/devices/system/node/online")
+    return parse(text.decode()) if text else (0,)
+
+
 def cores(cpus: Iterable[int], *, sysfs: Path = _SYSFS) -> tuple[tuple[int, ...], ...]:
     """The CPUs among *cpus* by core: each is one core's threads, in order; cores in order of their first.
 

@@ -48,7 +48,7 @@ async def namespace(bus: Bus, store: Store, name: str, assignments: Sequence[str
     with namespaces.locked(store, name):
         before = namespaces.read(store, name)
         after = words.limits(assignments, before)
-        preflight.check_rates(after)
+        preflight.check_parts(after)
         told = foresee.check([(group, after) for group in around], force=force)
         namespaces.write(store, name, after, saved=namespaces.is_saved(members))
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pysup import wording
 from pysup.host.cgroups.reading import Reading
 from pysup.limits import Limits
 
@@ -22,13 +23,13 @@ def dangers(name: str, limits: Limits, now: Reading, held: int | None) -> Iterat
     held = now.memory.current if held is None else held
     if held is not None and limits.memory_max is not None and limits.memory_max < held:
         yield Danger(
-            message=f"{name} holds {megabytes(held)} of memory, above {megabytes(limits.memory_max)}: "
+            message=f"{name} holds {wording.size(held)} of memory, above {wording.size(limits.memory_max)}: "
             "the kernel would kill it",
             kills=True,
         )
     elif held is not None and limits.memory_high is not None and limits.memory_high < held:
         yield Danger(
-            message=f"{name} holds {megabytes(held)} of memory, above {megabytes(limits.memory_high)}: "
+            message=f"{name} holds {wording.size(held)} of memory, above {wording.size(limits.memory_high)}: "
             "it will be slowed down until it holds less"
         )
     tasks = now.tasks.current
@@ -37,8 +38,3 @@ def dangers(name: str, limits: Limits, now: Reading, held: int | None) -> Iterat
     most = now.descriptors.most
     if most is not None and limits.nofile is not None and limits.nofile < most:
         yield Danger(message=f"a process of {name} has {most} open files, above {limits.nofile}: it can open no more")
-
-
-def megabytes(size: int) -> str:
-    """For people."""
-    return f"{size / 2**20:.1f}M"

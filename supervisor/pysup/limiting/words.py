@@ -100,7 +100,7 @@ def value(field: str, text: str, name: str) -> Any:
 
 def _require_each(word: str, *, total: bool) -> None:
     if total:
-        raise SpecError(f"{word} is a limit of single processes", hint="Leave out --total: each instance has its own.")
+        raise SpecError(f"{word} is a limit of single processes", hint="Give it to each instance: without --total.")
 
 
 def _row(word: str) -> Row:
@@ -124,7 +124,7 @@ def _row(word: str) -> Row:
 
 
 def _value(kind: Kind, text: str, name: str) -> Any:
-    if text in UNLIMITED:
+    if text.lower() in UNLIMITED:
         return () if kind in (Kind.RATES, Kind.NUMBERS) else None
     if not text:
         raise SpecError(f"{name} has no value", hint=f"Write one, or take the limit away: {name}=unlimited")
@@ -134,7 +134,7 @@ def _value(kind: Kind, text: str, name: str) -> Any:
 def _numa(text: str) -> dict[str, Any]:
     """``bind:0-1``, ``interleave:0,2``, ``local``."""
     policy, _, nodes = text.partition(":")
-    if policy in UNLIMITED:
+    if policy.lower() in UNLIMITED:
         return {"numa_policy": None, "numa_nodes": ()}
     return {"numa_policy": policy, "numa_nodes": parse.numbers(nodes, "numa") if nodes else ()}
 
