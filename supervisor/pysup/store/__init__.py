@@ -1,8 +1,7 @@
-"""The unit directories on disk: an app's files change as one, or not at all, and one writer at a time.
+"""The unit directories on disk, for until a reboot and for good: what they have of apps, and one writer at a time.
 
-A change is first written whole to a hidden directory beside the files, and counts from the moment that this is renamed
-to its committed name. Whoever opens the app next, after a crash in between, finishes what was committed and throws away
-what was not. An app that is in both directories (a crash in the middle of ``save``) counts as saved.
+How an app's files change as one is in ``changes``. An app that is in both directories (a crash in the middle of
+``save``) counts as saved.
 """
 
 from __future__ import annotations
@@ -18,14 +17,13 @@ from typing import TYPE_CHECKING
 from pysup import disk, names, spec
 from pysup.app import App
 from pysup.errors import Conflict, CorruptUnit, NotFound, NotPermitted
+from pysup.store import changes
 from pysup.unitfile import parse, parse_environment
 
 if TYPE_CHECKING:
     from pysup.render import File
     from pysup.revisions import Revision
     from pysup.vault import Kept
-
-_MANIFEST = "MANIFEST"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,10 +82,10 @@ class Store:
         """
         for saved in (True, False):
             directory = self.directory(saved=saved)
-            text = _current(directory, name, names.template_unit(name))
+            text = changes.current(directory, name, names.template_unit(name))
             while text is not None:
                 stored = _stored(name, text, directory, saved=saved)
-                again = _current(directory, name, names.template_unit(name))
+                again = changes.current(directory, name, names.template_unit(name))
                 if again == text:
                     return stored
                 text = again  # somebody changed it meanwhile
@@ -96,7 +94,7 @@ class Store:
     def text(self, name: str, file: str) -> str | None:
         """One of the app's files, by its name, as the last committed change has it; None if it has none such."""
         for saved in (True, False):
-            text = _current(self.directory(saved=saved), name, file)
+            text = changes.current(self.directory(saved=saved), name, file)
             if text is not None:
                 return text
         return None
@@ -121,10 +119,7 @@ class Store:
         """Take the app's lock; closing the descriptor lets it go. Settles what a dead holder left half done."""
         import fcntl  # reading needs no lock, and so need not load it
 
-        with disk.writing(self.locks):
-            disk.make(self.locks)
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            descriptor = os.open(self.locks / f"{name}.lock", flags, 0o600)
+        descriptor = self._open_lock(f"{name}.lock")
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             self._settle(name)
@@ -138,10 +133,7 @@ class Store:
         """Hold the app for something that takes long, without keeping others from its files; Conflict if it is held."""
         import fcntl
 
-        with disk.writing(self.locks):
-            disk.make(self.locks)
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            descriptor = os.open(self.locks / f"{name}.{purpose}", flags, 0o600)
+        descriptor = self._open_lock(f"{name}.{purpose}")
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -155,8 +147,8 @@ class Store:
         """Make *files* the app's only files, in the one directory and not in the other. The lock must be held."""
         links = {f"{self.boot_target}.wants/{names.target_unit(name)}": f"../{names.target_unit(name)}"}
         is_enabled = saved and "[Install]" in files[names.target_unit(name)].text
-        self._commit(name, self.directory(saved=saved), files, links if is_enabled else {})
-        self._commit(name, self.directory(saved=not saved), {}, {})
+        self._change(name, self.directory(saved=saved), files, links if is_enabled else {})
+        self._change(name, self.directory(saved=not saved), {}, {})
         if self.history:
             from pysup import revisions  # who only reads need not load it
 
@@ -212,7 +204,7 @@ class Store:
     def remove(self, name: str) -> None:
         """Take the app's files away; what others put beside them stays. The lock must be held."""
         for directory in (self.runtime, self.saved):  # the saved copy is the one that counts, so it goes last
-            self._commit(name, directory, {}, {})
+            self._change(name, directory, {}, {})
         (self.locks / f"{name}.unfinished").unlink(missing_ok=True)
         if self.history:
             from pysup import revisions
@@ -267,7 +259,7 @@ class Store:
     def replace(self, name: str, path: str, file: File) -> str | None:
         """Change one file of an app; the text of the other that it was, if it was. The lock must be held."""
         directory = self.get(name).directory
-        before = _current(directory, name, path)
+        before = changes.current(directory, name, path)
         if before == file.text:
             return None
         with disk.writing(directory):
@@ -277,7 +269,7 @@ class Store:
     def files(self, name: str) -> list[Path]:
         """The files of the app, and drop-ins that others made for it."""
         stored = self.get(name)
-        return [stored.directory / path for path in _owned(stored.directory, name)] + self.foreign(name)
+        return [stored.directory / path for path in changes.owned(stored.directory, name)] + self.foreign(name)
 
     def is_edited(self, name: str) -> bool:
         """Whether the app's template was changed by hand."""
@@ -301,53 +293,23 @@ class Store:
                 ]
         return sorted(found)
 
-    def _commit(self, name: str, directory: Path, files: Mapping[str, File], links: Mapping[str, str]) -> None:
-        """Make these the only files and links of the app in *directory*."""
-        if not files and not _owned(directory, name, self.boot_target):
-            return
-        staging, committed = _hidden(directory, name)
-        with disk.writing(directory):
-            disk.make(directory)
-            try:
-                _stage(staging, files, links)
-                staging.rename(committed)
-            except BaseException:
-                disk.discard(staging, last=_MANIFEST)
-                raise
-            disk.sync(directory)
-            self._finish(name, directory, committed)
+    def _open_lock(self, file: str) -> int:
+        with disk.writing(self.locks):
+            disk.make(self.locks)
+            return os.open(self.locks / file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
     def _settle(self, name: str) -> None:
         for directory in (self.saved, self.runtime):
-            staging, committed = _hidden(directory, name)
-            with disk.writing(directory):
-                disk.discard(staging, last=_MANIFEST)
-                if committed.is_dir():
-                    self._finish(name, directory, committed)
+            changes.settle(directory, name, self.boot_target)
         if (self.saved / names.template_unit(name)).exists():
-            self._commit(name, self.runtime, {}, {})
+            self._change(name, self.runtime, {}, {})
 
-    def _finish(self, name: str, directory: Path, committed: Path) -> None:
-        """Put a committed change in place; safe to be done twice, and after a crash in the middle."""
-        text = disk.read(committed / _MANIFEST)
-        if text is None:  # it goes last: all is in place
-            committed.rmdir()
-            return
-        manifest = text.splitlines()
-        for path in _owned(directory, name, self.boot_target):
-            if path not in manifest:
-                disk.unlink(directory / path)
-        for path in manifest:
-            source = committed / path.replace("/", "!")
-            if source.is_symlink() or source.exists():
-                (directory / path).parent.mkdir(mode=0o755, exist_ok=True)
-                source.replace(directory / path)
-        disk.sync(directory)
-        disk.discard(committed, last=_MANIFEST)
+    def _change(self, name: str, directory: Path, files: Mapping[str, File], links: Mapping[str, str]) -> None:
+        changes.make(directory, name, files, links, self.boot_target)
 
 
 def _stored(name: str, text: str, directory: Path, *, saved: bool) -> Stored:
-    target = _current(directory, name, names.target_unit(name)) or ""
+    target = changes.current(directory, name, names.target_unit(name)) or ""
     wanted = (names.parse_instance(line.value) for line in parse(target) if line.key == "Wants")
     numbers = tuple(sorted(instance.number for instance in wanted if instance))
     template = directory / names.template_unit(name)
@@ -377,65 +339,10 @@ class _Hidden(dict[str, str]):
 def _environment(directory: Path, name: str) -> Mapping[str, str]:
     file = names.environment_file(name)
     try:
-        return parse_environment(_current(directory, name, file) or "")
+        return parse_environment(changes.current(directory, name, file) or "")
     except NotPermitted:
         return _Hidden()
     except ValueError as exc:
         raise CorruptUnit(
             f"{directory / file} cannot be read back: {exc}", hint="Delete the app and start it again."
         ) from exc
-
-
-def _current(directory: Path, name: str, file: str) -> str | None:
-    """A file of the app as the last committed change has it, though it may not be in its place yet."""
-    committed = _hidden(directory, name)[1]
-    manifest = disk.read(committed / _MANIFEST)
-    if manifest is None:
-        return disk.read(directory / file)
-    if file not in manifest.splitlines():
-        return None
-    staged = disk.read(committed / file)
-    return disk.read(directory / file) if staged is None else staged
-
-
-def _owned(directory: Path, name: str, boot_target: str = "") -> list[str]:
-    """The paths below *directory* that belong to the app."""
-    app = re.escape(name)
-    escaped = re.escape(names.escape(name))
-    beside = "|".join(map(re.escape, (*names.COMPANIONS, *names.COMPANION_FILES)))
-    own = (
-        r"@\.service|@[A-Za-z0-9:_.-]+\.socket|:probe@\.socket|\.target|\.(?:env|cjs|py|conf|launch)"
-        rf"|-(?:{beside})"
-    )
-    file = re.compile(rf"{names.PREFIX}(?:{app}(?:{own})|(?:(?:[^-]+-)?{escaped})\.slice)")
-    drop_in = re.compile(rf"{names.PREFIX}{app}@\d+\.service\.d")
-    owned = []
-    for entry in disk.entries(directory):
-        if file.fullmatch(entry):
-            owned.append(entry)
-        elif drop_in.fullmatch(entry) and (directory / entry / "instance.conf").exists():
-            owned.append(f"{entry}/instance.conf")
-        elif entry.endswith(".service.d") and (directory / entry / f"{names.PREFIX}{name}.conf").exists():
-            owned.append(f"{entry}/{names.PREFIX}{name}.conf")
-    link = f"{boot_target}.wants/{names.target_unit(name)}"
-    if boot_target and (directory / link).is_symlink():
-        owned.append(link)
-    return sorted(owned)
-
-
-def _hidden(directory: Path, name: str) -> tuple[Path, Path]:
-    return directory / f".{names.PREFIX}{name}.new", directory / f".{names.PREFIX}{name}.commit"
-
-
-def _stage(staging: Path, files: Mapping[str, File], links: Mapping[str, str]) -> None:
-    """Write everything to a directory of its own, and to the disk."""
-    from pysup.render import File
-
-    disk.discard(staging, last=_MANIFEST)
-    staging.mkdir(mode=0o755)  # the environment in it is a file for its owner only
-    manifest = "".join(f"{path}\n" for path in [*files, *links])
-    for path, file in {**files, _MANIFEST: File(manifest)}.items():
-        disk.write(staging / path.replace("/", "!"), file)
-    for path, goal in links.items():
-        (staging / path.replace("/", "!")).symlink_to(goal)
-    disk.sync(staging)
