@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from pysup import check, health
+from pysup.app import rules
 from pysup.balance import Balance
 from pysup.check import vector
 from pysup.errors import SpecError
@@ -16,9 +17,7 @@ from pysup.health import Ready as Ready  # also from here, as all that an App is
 from pysup.health import ReadyWhen as ReadyWhen
 from pysup.isolate import Isolation
 from pysup.limits import Limits as Limits
-from pysup.limits.table import BY_FIELD
-from pysup.listen import Listen, check_distinct, check_on_demand
-from pysup.secret.reference import check_secret, check_variable
+from pysup.listen import Listen
 from pysup.triggers import Schedule, Watched
 
 PER_CORE: Literal["per-core"] = "per-core"
@@ -27,8 +26,6 @@ Instances = int | Literal["per-core"]
 
 HIDDEN = "(secret)"
 """What is shown for a secret's value."""
-
-_OURS = frozenset({"PYSUP_APP", "PYSUP_INSTANCE"})
 
 
 def _set(value: object, **changes: object) -> None:
@@ -195,21 +192,8 @@ class App:
         self._check_identity()
         self._check_command()
         self._check_numbers()
-        self._check_environment()
-        self._check_listen()
-        self._check_isolation()
-        self._check_schedule()
-        self._check_memory()
-        self._check_limits()
-        if self.balance:
-            self.balance.check_app(self.name, self.instances, self.listen, spread=self.spread)
-        self._check_stdin()
-        for name in ("wants", "requires", "after"):
-            for value in getattr(self, name):
-                check.dependency(value, name)
-        for name in ("unit", "service"):
-            for key, values in getattr(self, name).items():
-                check.directive(key, values, name)
+        self._check_extras()
+        rules.hold(self)
 
     @property
     def argv(self) -> tuple[str, ...]:
@@ -303,133 +287,21 @@ class App:
         if self.nice is not None:
             check.between(self.nice, -20, 19, "nice")
 
-    def _check_environment(self) -> None:
-        check.env_name(self.instance_var, "instance_var")
-        counted = {*self.increment, *(["PORT"] if self.port is not None else [])}
-        for key, base in self.increment.items():
-            check.env_name(key, "increment")
-            check.between(base, 0, 2**53, f"increment.{key}")
-        if (
-            self.instance_var in _OURS | counted
-            or _OURS & counted
-            or (self.port is not None and "PORT" in self.increment)
-        ):
-            raise SpecError(
-                f"app {self.name!r}: two of instance_var, increment and port set the same variable",
-                hint="Give each a name of its own.",
-            )
-        reserved = _OURS | counted | {self.instance_var}
-        for key, value in self.env.items():
-            check.env_name(key, "env")
-            check.env_value(value, f"env {key}")
-            if key in reserved:
-                raise SpecError(
-                    f"app {self.name!r}: env {key!r} is set by pysup for each instance",
-                    hint="Take it out of env"
-                    + (f", or of {'port' if key == 'PORT' else 'increment'}." if key in counted else "."),
-                )
-        for file in self.env_files:
-            check.path(file, "env_files")
-        for name, reference in self.secrets.items():
-            check_secret(name, reference)
-            if reference.startswith("file:") and name not in self.env:
-                raise SpecError(f"app {self.name!r}: env lacks the secret {name!r}", hint="Read its file into env.")
-        for variable, name in self.secret_env.items():
-            check_variable(variable, name, self.secrets)
-            if variable in reserved or variable in self.env:
-                raise SpecError(
-                    f"app {self.name!r}: secret_env {variable!r} is set otherwise, too",
-                    hint="Take it out of one of them.",
-                )
-
-    def _check_listen(self) -> None:
-        check_distinct(self.name, self.listen)
-        check_on_demand(self.name, self.listen, on_demand=self.on_demand, idle_timeout=self.idle_timeout)
-        if self.spread and (not self.listen or any(one.port is None for one in self.listen)):
-            raise SpecError(f"app {self.name!r}: spread is for TCP ports that it listens on", hint="Add listen=8080.")
-
-    def _check_isolation(self) -> None:
-        questions = [self.ready.question, self.watchdog and self.watchdog.question]
-        asked_elsewhere = sum(map(bool, questions)) > len(self._doors)
-        self.isolate.check_app(
-            self.name,
-            account=bool(self.user or self.group),
-            balances=self.balance is not None,
-            ports=self.port is not None or asked_elsewhere,
-            guarded=self.probed is not None and self.probed.mode is not None,
-        )
-
-    def _check_schedule(self) -> None:
-        if not self.schedule:
-            return
-        if not self.is_job:
-            if self.schedule.catch_up:
-                raise SpecError(
-                    f"app {self.name!r}: catch_up is for jobs, and this app runs all the time",
-                    hint="Leave it out; a job is an app with restart=no.",
-                )
-            return
-        for name, is_asked, hint in (
-            ("more than one instance", self.instances != 1, "Give each job a name of its own."),
-            ("sockets", bool(self.listen), "What listens has to run: leave out restart=no."),
-            ("a ready condition", self.ready.when is not ReadyWhen.EXEC, "It is over when it ends."),
-            (
-                "a watchdog",
-                self.watchdog is not None,
-                "It is over when it ends.",
-            ),
-            ("watch", self.watch is not None, "It runs at its times only."),
-            ("stdin", self.stdin, "It may begin at any time."),
-            ("memory_restart", self.memory_restart is not None, "Its limit is memory_max."),
-        ):
-            if is_asked:
-                raise SpecError(f"app {self.name!r} is a job (schedule with restart=no): no {name}", hint=hint)
-
-    def _check_stdin(self) -> None:
-        if self.stdin and self.listen:
-            raise SpecError(
-                f"app {self.name!r}: stdin does not go with listen",
-                hint="Programs that take their sockets from systemd would take the input for one; a --port does.",
-            )
-
-    def _check_memory(self) -> None:
-        if self.memory_restart is None:
-            return
-        check.between(self.memory_restart, 1, 2**62, "memory_restart")
-        most = [one.memory_max for one in (self.limits, *self.instance_limits.values()) if one.memory_max is not None]
-        if most and min(most) <= self.memory_restart:
-            raise SpecError(
-                f"app {self.name!r}: memory_max is not above memory_restart, and would kill it first",
-                hint="Raise memory_max; left out, it is twice memory_restart.",
-            )
-
-    def _check_limits(self) -> None:
-        alone = [name for name in self.total.given if not BY_FIELD[name].is_of_groups]
-        if alone:
-            raise SpecError(
-                f"app {self.name!r}: total.{alone[0]} is a limit of single processes",
-                hint=f"Give it to each instance: limits.{alone[0]}.",
-            )
-        if self.reserve_for:
-            check.service(self.reserve_for, "reserve_for")
-            if not self.reserve or not self.is_per_core:
-                raise SpecError(
-                    f"app {self.name!r}: no CPU is reserved for {self.reserve_for}",
-                    hint="Add reserve=1, and pin the app's instances: per-core.",
-                )
-        if self.is_per_core and any(one.cpu_affinity for one in (self.limits, *self.instance_limits.values())):
-            raise SpecError(
-                f"app {self.name!r}: limits.cpu_affinity does not go with instances that are pinned to CPUs each",
-                hint="Leave one out; limits.cpus and reserve say which CPUs there are.",
-            )
+    def _check_extras(self) -> None:
+        for name in ("wants", "requires", "after"):
+            for value in getattr(self, name):
+                check.dependency(value, name)
+        for name in ("unit", "service"):
+            for key, values in getattr(self, name).items():
+                check.directive(key, values, name)
 
     @property
     def probed(self) -> Listen | None:
         """The address that instances share, at which each is asked on a socket of its own; None if none is."""
-        return next(iter(self._doors), None)
+        return next(iter(self.doors), None)
 
     @property
-    def _doors(self) -> list[Listen]:
+    def doors(self) -> list[Listen]:
         """Those that ready and watchdog mean. Raises SpecError if they mean several, or there is none to ask."""
         questions = {"ready": self.ready.question, "watchdog": self.watchdog.question if self.watchdog else None}
         return health.doors(self.name, questions, self.listen, self.port)
