@@ -71,7 +71,7 @@ def _run_in_box(rows: Sequence[str], rounds: int, results: list[Result]) -> None
         process = box.popen(
             grounds.python("-m", "bench", "--inside", "--rounds", str(rounds), *words),
             cwd=grounds.ROOT,
-            env=grounds.environment(PYTHONPATH=f"{grounds.ROOT}/scripts:{grounds.ROOT}/tests"),
+            env=grounds.environment(PYTHONPATH=f"{grounds.ROOT}/scripts:{grounds.ROOT}/tests", PYSUP_ALLOW_ROOT="1"),
             stdout=subprocess.PIPE,
             text=True,
         )

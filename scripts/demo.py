@@ -16,7 +16,7 @@ ASK = Path(__file__).with_name("ask.py")
 PORT = 9001
 START = (
     "pysup start examples/counter/app.js --per-core --reserve 1 --name counter"
-    f" --port {PORT} --requires redis-server.service"
+    f" --port {PORT} --requires redis-server.service --uid {grounds.USER}"
 )
 
 

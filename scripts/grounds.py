@@ -16,6 +16,7 @@ PYSUP = BIN / "pysup"
 USER = "ada"
 """The ordinary user of every box that is booted here: without rights, lingering."""
 
+_KEPT = ("CI", "HYPOTHESIS_PROFILE", "NO_COLOR", "PYSUP_ALLOW_ROOT")
 _HIDDEN = ("/tmp", "/run", "/dev")  # noqa: S108 - a box has its own of these, so a checkout there is not in its copy
 
 
@@ -30,9 +31,9 @@ def booted() -> Iterator[Box]:
 
 
 def environment(commands: Path = BIN, /, **more: str) -> dict[str, str]:
-    """What a command in the box needs on top of its user's clean environment: our commands first, and CI's word."""
+    """What a command in the box needs on top of its user's clean environment: our commands first, and a few words."""
     path = f"{commands}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    kept = {name: os.environ[name] for name in ("CI", "HYPOTHESIS_PROFILE", "NO_COLOR") if name in os.environ}
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     return {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1"} | kept | more
 
 

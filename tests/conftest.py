@@ -31,6 +31,7 @@ from pysup.box import Box
 from pysup.unit import Scope
 from vm.machine import Machine
 
+os.environ.setdefault("PYSUP_ALLOW_ROOT", "1")  # most apps of tests are root's; test_root.py is about it
 IS_INSIDE = inside.FLAG in os.environ
 IS_CI = os.environ.get("CI") == "true"
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import subprocess
-from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -384,12 +382,3 @@ def test_a_program_of_somebodys_runs_as_them_when_root_starts_it(script: str, mo
     os.chown(".", 1, 1)
     assert started("/bin/sleep", "--", "1")[0].user == "daemon"
     assert started(script, "--dynamic-user")[0].user == ""
-
-
-@pytest.mark.systemd
-def test_root_is_told_of_what_runs_as_root(pysup: Callable[..., subprocess.CompletedProcess[str]], script: str) -> None:
-    """Until it is said."""
-    assert "warning: web runs as root" in pysup("start", script).stderr
-    pysup("delete", "web")
-    assert "root" not in pysup("start", script, "--uid", "root").stderr
-    pysup("delete", "web")

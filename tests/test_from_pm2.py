@@ -47,6 +47,7 @@ class Ground:
         """A command among the programs."""
         quiet = {"PM2_DISABLE_VERSION_CHECK": "true", "PM2_NO_INTERACTION": "true", "PM2_DISCRETE_MODE": "true"}
         usual = grounds.environment(**quiet)
+        del usual["PYSUP_ALLOW_ROOT"]  # what PM2 ran as root is said to be root's
         usual["PATH"] = f"{INSTALLED}/node_modules/.bin:{usual['PATH']}"
         usual["PYTHONPATH"] = f"{grounds.ROOT}/tests:{grounds.ROOT}/scripts"
         return self.box.run(list(words), user=self.user, cwd=APPS, env=usual | env, check=check, timeout=120)
@@ -160,7 +161,8 @@ def test_a_file_becomes_a_native_one_that_means_the_same(place: Box, tmp_path: P
     """Started from either, it is the same app."""
     ground = Ground(place, None)
     text = (
-        "module.exports = { apps: [{ name: 'n', script: 'work.js', args: 'a b', env: { A: 1 }, kill_timeout: 2000 }] }"
+        "module.exports = { apps: [{ name: 'n', script: 'work.js', args: 'a b', env: { A: 1 }, kill_timeout: 2000, "
+        "uid: 'root' }] }"
     )
     place.run(["tee", f"{APPS}/ecosystem.config.js"], input=text)
     specs: list[Any] = []

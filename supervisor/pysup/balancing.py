@@ -59,7 +59,7 @@ def make(store: Store, scope: Scope, name: str, wish: Wish) -> App:
         "restart": Restart.NO if balance.include else Restart.ALWAYS,
         "ready": Ready(when=ReadyWhen.NOTIFY if _notifies(balance) else ReadyWhen.EXEC),
     }
-    return replace(there, **changed) if there else _new(app, called, changed)
+    return replace(there, **changed) if there else _new(app, called, scope, changed)
 
 
 def _notifies(balance: Balance) -> bool:
@@ -71,12 +71,13 @@ def _listens(there: App | None) -> tuple[Listen, ...]:
     return there.listen or tuple(Listen(address=bind) for bind in binds) if there else ()
 
 
-def _new(app: App, name: str, given: dict[str, Any]) -> App:
+def _new(app: App, name: str, scope: Scope, given: dict[str, Any]) -> App:
     usual = App(
         name=name,
         command=("/bin/sh",),
         namespace=app.namespace,
         description=f"balancer of {app.name}",
+        user="root" if scope is Scope.SYSTEM else "",  # its workers are the package's account
         kill_mode=KillMode.MIXED,
         stop_timeout=30,
         after=(app.name,),

@@ -312,7 +312,7 @@ def _mode(file: Path) -> int:
 def _next_start(patient: _Patient) -> Iterator[Check]:
     for app in patient.specs:
         try:
-            preflight.check(app, patient.scope, strict=True)
+            preflight.check(app, patient.scope, patient.store, strict=True)
         except PysupError as exc:
             message = f"its next start will fail: {exc.message.removeprefix(f'app {app.name!r}: ')}"
             yield Check(name=app.name, status=Status.FAIL, message=message, remedy=exc.hint)

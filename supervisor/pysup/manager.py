@@ -117,7 +117,7 @@ class Manager:
         """
         if isinstance(what, App):
             what = self._store.with_secrets(what)
-            preflight.check(what, self.scope)
+            preflight.check(what, self.scope, self._store)
             preflight.prepare(what)
             bus, operator = await self._reached(), await self._operator()
             notes = await bus.converse(preflight.ask(what, self.scope))
@@ -135,7 +135,7 @@ class Manager:
         With *anew* its files are written again, even if they should say the same.
         """
         app = self._store.with_secrets(app)
-        preflight.check(app, self.scope)
+        preflight.check(app, self.scope, self._store)
         preflight.prepare(app)
         operator = await self._operator()
         await operator.define(app, anew=anew)
@@ -158,7 +158,7 @@ class Manager:
         apps = [what] if isinstance(what, App) else [self._store.get(one.app).require() for one in chosen]
         apps = [self._store.with_secrets(app) for app in apps]
         for app in apps:
-            preflight.check(app, self.scope)
+            preflight.check(app, self.scope, self._store)
             preflight.prepare(app)
             with self._store.claim(app.name, "reload"):
                 gap = await operator.reload(app, options)
@@ -180,7 +180,7 @@ class Manager:
         from pysup.hardening import trial  # few try
 
         trial.check(app)
-        preflight.check(app, self.scope)
+        preflight.check(app, self.scope, self._store)
         await self._operator()  # requires the rights
         attempt = trial.Attempt(
             bus=await self._reached(),
@@ -202,10 +202,9 @@ class Manager:
 
         before = self._store.get(name).require()
         wanted = revisions.choose(self._store.revisions(name), name, before, number).app
-        if any(one.is_up for one in (await self.get(name)).instances):
-            await self.reload(wanted, options=options)
-        else:
-            await self.define(wanted)
+        is_up = any(one.is_up for one in (await self.get(name)).instances)
+        with revisions.restoring():
+            await (self.reload(wanted, options=options) if is_up else self.define(wanted))
         return await self.get(name)
 
     async def stop(self, selectors: Selectors, *, wait: bool = True, timeout: float | None = None) -> AppList:

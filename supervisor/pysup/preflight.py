@@ -8,29 +8,32 @@ import stat
 from collections.abc import Collection
 from pathlib import Path
 
-from pysup import companions, names, states
+from pysup import companions, names, revisions, states
 from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.call import Conversation
 from pysup.bus.call import check as check_reply
 from pysup.errors import EnvironmentProblem, NotFound, SpecError
-from pysup.host import calendar, cgroups, cpus, delegation, features, ground, ports, trust, users
+from pysup.host import calendar, cgroups, cpus, delegation, features, ground, owners, ports, trust, users
 from pysup.host.features import Feature
 from pysup.isolate import Isolation
+from pysup.isolation import account
 from pysup.isolation import ground as isolation
 from pysup.limits import Limits
 from pysup.limits.table import directives, numbers
 from pysup.listen import Listen
 from pysup.render.service import dependency_unit, limits
 from pysup.secret import reference
+from pysup.store import Store
 from pysup.unit import Scope
 
 
-def check(app: App, scope: Scope, *, strict: bool = False) -> None:
-    """Raise SpecError for the first thing that would keep *app* from being executed.
+def check(app: App, scope: Scope, store: Store, *, strict: bool = False) -> None:
+    """Raise SpecError for the first thing that would keep *app* from being executed, or have root execute it unsaid.
 
     A directory of log files may be missing, for ``prepare`` makes it; but not with *strict*.
     """
+    _check_root(app, scope, store)
     _check_accounts(app, scope)
     if not os.path.isdir(app.cwd):  # noqa: PTH112 (cheaper than a Path, and this is on the start path)
         raise SpecError(f"app {app.name!r}: cwd {app.cwd!r} is not a directory", hint="Create it, or name another.")
@@ -86,8 +89,8 @@ def prepare(app: App) -> None:
     for folder in _missing_log_folders(app):
         try:
             if app.user and os.geteuid() == 0:
-                account = users.get(app.user)
-                trust.make_folder(folder, account.uid, account.gid)
+                owner = users.get(app.user)
+                trust.make_folder(folder, owner.uid, owner.gid)
             else:
                 folder.mkdir()
         except OSError as exc:
@@ -114,6 +117,13 @@ def _check_log_files(app: App, scope: Scope) -> None:
                 f"app {app.name!r}: {where} is root's, in a directory that {app.user} may change",
                 hint=f"systemd must not open it as root there. Give it to the app: chown -h {app.user} {where}",
             )
+
+
+def _check_root(app: App, scope: Scope, store: Store) -> None:
+    if scope is Scope.USER or not account.is_unsaid(app) or owners.may_be_root() or revisions.is_restoring():
+        return
+    known = store.find(app.name)
+    account.check(app, known.app if known else None, owners.of((*app.interpreter, *app.command), app.cwd))
 
 
 def _check_accounts(app: App, scope: Scope) -> None:

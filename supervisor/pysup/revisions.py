@@ -23,6 +23,7 @@ KEPT = 10
 
 _why: ContextVar[str] = ContextVar("why", default="")
 _is_taken_back: ContextVar[bool] = ContextVar("is_taken_back", default=False)
+_is_restoring: ContextVar[bool] = ContextVar("is_restoring", default=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +53,27 @@ def explain(why: str) -> None:
 
 
 @contextlib.contextmanager
-def taking_back() -> Iterator[None]:
-    """Have changes in the block take the newest revision away: what did not come up is nothing to go back to."""
-    token = _is_taken_back.set(True)
+def restoring() -> Iterator[None]:
+    """Have apps in the block be what they were once: what they were then needs no word of anybody's again."""
+    token = _is_restoring.set(True)
     try:
         yield
+    finally:
+        _is_restoring.reset(token)
+
+
+def is_restoring() -> bool:
+    """Whether this is such a block."""
+    return _is_restoring.get()
+
+
+@contextlib.contextmanager
+def taking_back() -> Iterator[None]:
+    """The same, and have changes take the newest revision away: what did not come up is nothing to go back to."""
+    token = _is_taken_back.set(True)
+    try:
+        with restoring():
+            yield
     finally:
         _is_taken_back.reset(token)
 

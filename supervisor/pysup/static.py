@@ -33,7 +33,7 @@ class Site:
 
     ``spa`` answers with index.html what is no file; ``listing`` shows directories without one; ``auth`` is
     ``user:password``; ``cross_origin`` lets pages of other origins read it, as in PM2. ``account`` is who nginx's
-    workers run as when it is started by root.
+    workers run as when it is the machine's, and root starts them.
     """
 
     name: str
@@ -60,6 +60,7 @@ def app(site: Site, nginx: str, env: dict[str, str]) -> App:
         description=f"{site.directory} on {site.listen.address}",
         command=("/bin/sh", "-c", _SCRIPT, nginx, "\n".join(config(site)) + "\n", site.account),
         cwd=site.directory,
+        user="root" if site.account else "",
         listen=(site.listen,),
         env={**env, AUTH: site.auth} if site.auth else env,
         stop_signal="SIGQUIT",  # requests in flight are answered

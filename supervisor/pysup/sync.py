@@ -298,7 +298,7 @@ class Manager:
 
         ground.require_rights(self.scope)
         app = self._store.with_secrets(app)
-        preflight.check(app, self.scope)
+        preflight.check(app, self.scope, self._store)
         preflight.prepare(app)
         notes = self._ask(preflight.ask(app, self.scope))
         workshop = converge.Workshop(self.scope, self._store)

@@ -78,6 +78,7 @@ def plan(source: Pm2, scope: Scope, *, only: Sequence[str] = ()) -> Plan:
     if not running:
         raise EnvironmentProblem("PM2 has no apps to take over", hint="pm2 list shows what it has.")
     made = pm2.convert([one.app for one in running], file=source.dump, cwd=Path("/"), home=source.home.parent)
+    made = pm2.run_by("root", made) if scope is Scope.SYSTEM else made
     alive = source.pid is not None
     tables: dict[str, Any] = made.document["apps"]
     pairs = list(zip(running, tables, strict=True))

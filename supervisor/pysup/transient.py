@@ -25,7 +25,8 @@ from pysup.bus import systemd1
 from pysup.bus.call import NO_SUCH_UNIT
 from pysup.bus.connection import Bus
 from pysup.errors import BusError, Conflict, JobFailed, NotPermitted, SpecError, StoreError
-from pysup.host import features, ground, users
+from pysup.host import features, ground, owners, users
+from pysup.isolation import account
 from pysup.render.service import limits, span
 from pysup.unit import Exit, Scope
 from pysup.unitfile import print_environment
@@ -106,6 +107,8 @@ async def run(bus: Bus, scope: Scope, argv: Sequence[str], options: RunOptions) 
     """
     vector = _vector(argv, options)
     _check_accounts(options, scope)
+    if scope is Scope.SYSTEM and not options.user and not owners.may_be_root():
+        raise account.unsaid(f"{argv[0]!r}", owners.of(vector, options.cwd or _here()))
     unit = f"{names.PREFIX}run-{options.name or secrets.token_hex(6)}.service"
     await _check_free(bus, unit)
     version = features.parse_version(str((await bus.call(systemd1.manager_property("Version")))[0]))

@@ -129,7 +129,7 @@ def _carry_out(found: Planned, scope: Scope, timeout: float | None) -> int:
     ground.require_rights(scope)
     for change in found.due:
         if change.after:
-            preflight.check(change.after, scope)
+            preflight.check(change.after, scope, local.store(scope))
     with revisions.because(f"pysup apply {found.file}"):
         outcome = apply.carry_out(
             found.due, scope, tell=lambda change: output.echo(f"{change.name}: done"), timeout=timeout

@@ -11,6 +11,7 @@ from pysup import disk
 from pysup.cli import instances, output
 from pysup.cli.options import Scopes, chosen_scope, manager
 from pysup.errors import Conflict, SpecError
+from pysup.unit import Scope
 
 
 def import_(
@@ -55,11 +56,11 @@ def import_(
     elif from_pm2:
         _from_pm2(scope, only, dry_run=dry_run)
     else:
-        _file(file, to, force=force or dry_run, dry_run=dry_run)
+        _file(file, to, chosen_scope(scope), force=force or dry_run, dry_run=dry_run)
 
 
-def _file(file: str | None, to: str | None, *, force: bool, dry_run: bool) -> None:
-    from pysup.convert import native
+def _file(file: str | None, to: str | None, scope: Scope, *, force: bool, dry_run: bool) -> None:
+    from pysup.convert import native, pm2
     from pysup.files import foreign, readers  # reading files costs, and PM2 that runs has none
 
     source = file or readers.here()
@@ -71,6 +72,7 @@ def _file(file: str | None, to: str | None, *, force: bool, dry_run: bool) -> No
     found = foreign.read(source)
     if found is None:
         raise SpecError(f"{source!r} is no file of PM2's", hint="pysup start takes it as it is.")
+    found = pm2.run_by("root", found) if scope is Scope.SYSTEM else found
     text = native.toml(found, source=source, directory=target.parent)
     if not to or dry_run:
         output.echo(text.rstrip("\n"))

@@ -86,7 +86,7 @@ def serve(
         cross_origin=cors,
         account=programs.account("nginx") if chosen is Scope.SYSTEM else "",
     )
-    env = wanted.usual_environment(chosen, "")
+    env = wanted.usual_environment(chosen, "root")
     with Manager(chosen) as manager:
         manager.start(static.app(site, nginx, env), wait=wait, timeout=seconds(timeout, "--wait-timeout"), force=force)
         instances.show(manager.list(site.name))

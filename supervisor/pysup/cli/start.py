@@ -17,6 +17,7 @@ from pysup.cli.options import chosen_scope, seconds
 from pysup.cli.request import Request
 from pysup.cli.requesting import takes_request
 from pysup.errors import EnvironmentProblem, NotFound, PysupError, SpecError
+from pysup.host import ground
 from pysup.selector import Known
 from pysup.store import Store
 from pysup.sync import Manager
@@ -76,6 +77,7 @@ def _start(request: Request) -> int | None:
       pysup start                                 all apps of the pysup.toml here
     """
     scope = chosen_scope(request.scope)
+    ground.require_rights(scope)
     timeout = seconds(request.wait_timeout, "--wait-timeout")
     goals = _goals(request, scope)
     failed: list[PysupError] = []
@@ -127,7 +129,7 @@ def _goals(request: Request, scope: Scope) -> list[Goal]:
             )
     for goal in goals:
         if goal.app:
-            preflight.check(goal.app, scope)
+            preflight.check(goal.app, scope, store)
     return goals
 
 
@@ -152,8 +154,6 @@ def _meaning(request: Request, target: str, store: Store, known: Mapping[str, Kn
     except SpecError as exc:
         raise _nearest(target, known, exc) from exc
     app, note = wanted.new_app(request, found, scope)
-    if wanted.is_root_unsaid(request, app, scope):
-        output.warn(f"{app.name} runs as root. Name who else shall: --uid NAME; or say it, and this is not: --uid root")
     return [Goal(app.name, app, note, rests=request.autostart is False)]
 
 

@@ -50,20 +50,14 @@ def new_app(request: Request, found: Resolved, scope: Scope) -> tuple[App, str]:
     return _with_usual_ready(request, app), " ".join(filter(None, (found.note, note)))
 
 
-def is_root_unsaid(request: Request, app: App, scope: Scope) -> bool:
-    """Whether an app would run as root, and nobody said that it shall."""
-    return scope is Scope.SYSTEM and request.user is None and not app.user and not app.isolate.dynamic_user
-
-
 def _account(request: Request, found: Resolved, scope: Scope) -> tuple[str, str]:
-    """Who runs what root starts and nobody was named for: whoever owns it, empty for root; and what to say of it."""
+    """Who runs what root starts and nobody was named for: whoever owns it, empty for nobody; and what to say of it."""
     if scope is Scope.USER or request.user is not None or request.dynamic_user:
         return "", ""
     owner = owners.of((*found.interpreter, *found.command), found.cwd)
     if owner is None:
         return "", ""
-    account, path = owner
-    return account.name, f"It runs as {account.name}, who owns {path}. To have it run as root: --uid root."
+    return owner.name, f"It runs as {owner.name}, who owns {owner.path}. To have it run as root: --uid root."
 
 
 def changed_app(request: Request, app: App) -> App:

@@ -44,6 +44,21 @@ def convert(data: object, env: str | None = None, *, file: Path, cwd: Path, home
     return Converted(document=document, notes=tuple(notes))
 
 
+def run_by(account: str, converted: Converted) -> Converted:
+    """The same with who called PM2, and so ran every app that has no ``uid``, as the account of those."""
+    apps: dict[str, dict[str, Any]] = converted.document["apps"]
+    unsaid = [name for name, app in apps.items() if "user" not in app and not _has_dynamic_user(app)]
+    said = {name: {**app, "user": account} if name in unsaid else app for name, app in apps.items()}
+    why = f"PM2 runs it as who calls it, {account}; name an account of its own, if it can have one"
+    notes = (*converted.notes, *(Note(name, "user", Kind.CHANGED, why) for name in unsaid))
+    return Converted(document={**converted.document, "apps": said}, notes=notes)
+
+
+def _has_dynamic_user(app: Mapping[str, Any]) -> bool:
+    isolate = app.get("isolate")
+    return isinstance(isolate, Mapping) and bool(isolate.get("dynamic_user"))
+
+
 def _draft(app: Mapping[str, Any], index: int, config: shapes.Config, place: Place, env: str | None) -> Draft:
     given, twice = shapes.canonical(app)
     draft = Draft(name=f"apps[{index}]", given=given, place=place)

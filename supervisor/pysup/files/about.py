@@ -44,7 +44,7 @@ ABOUT: Mapping[str, str] = {
     "secret_env": "Variables that hold one of these files, too: the variable, and the name of the secret.",
     "secrets": "By reference. Variables: `file:PATH`. Files in $CREDENTIALS_DIRECTORY: `stored` (`pysup secret set`), "
     "`credential:PATH`, `encrypted:PATH`, `credential:` and what systemd-creds encrypt printed, `import`.",
-    "user": "The account it runs as (--system only).",
+    "user": "The account it runs as (--system only); root has to be said.",
     "group": "The group it runs as (--system only).",
     "isolate": "How much of the machine it is kept from, and with which exceptions: isolation.md.",
     "autostart": "Whether a boot and a file of apps start it; else only who names it does.",

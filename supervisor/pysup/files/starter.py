@@ -26,6 +26,7 @@ _FIRST = """\
 # ready = "notify"                        # or "tcp", "http://127.0.0.1:{port}/health", "2s"
 # limits.memory_max = "512M"
 # isolate = "basic"                       # recommended: kept from what it does not need; "strict": docs/isolation.md
+# user = "web"                            # who runs it, of the machine's apps (root's); "root" has to be said, too
 # env = { NODE_ENV = "production" }
 # secrets = { DATABASE_URL = "file:/etc/app/database-url" }
 """

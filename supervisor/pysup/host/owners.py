@@ -6,10 +6,10 @@ import os
 from collections.abc import Sequence
 
 from pysup.host import users
-from pysup.host.users import Account
+from pysup.isolation.account import ALLOW, Owner
 
 
-def of(words: Sequence[str], cwd: str) -> tuple[Account, str] | None:
+def of(words: Sequence[str], cwd: str) -> Owner | None:
     """The account that owns the first file among a command's words that is not root's, or else its directory; and that.
 
     None if all of it is root's, or nobody's that has an account.
@@ -21,5 +21,10 @@ def of(words: Sequence[str], cwd: str) -> tuple[Account, str] | None:
         except OSError:
             continue
         if uid and (account := users.find(str(uid))):
-            return account, path
+            return Owner(account.name, path)
     return None
+
+
+def may_be_root() -> bool:
+    """Whether the caller's environment says that what root starts may run as root, without being told each time."""
+    return os.environ.get(ALLOW, "") not in ("", "0")
