@@ -330,7 +330,7 @@ def test_the_blocking_manager_has_the_same_methods() -> None:
 
 
 def _public(kind: type) -> dict[str, object]:
-    return {name: value for name, value in vars(kind).items() if callable(value) and not name.startswith("_")}
+    return {name: value for name, value in inspect.getmembers(kind, callable) if not name.startswith("_")}
 
 
 @pytest.mark.systemd

@@ -6,68 +6,42 @@ import asyncio
 import contextlib
 import signal as signals
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, overload
+from typing import TYPE_CHECKING, overload
 
-from pysup import check, deeds, history, journal, local, logs, preflight, selector, status, stdin
+from pysup import check, deeds, journal, local, preflight, selector, status, stdin
 from pysup.app import App
-from pysup.brakes import Specs
 from pysup.bus import systemd1
-from pysup.bus.connection import Bus, Connection
 from pysup.converge import Workshop
 from pysup.errors import Conflict, PysupError, StartFailed
-from pysup.events import Asked, Deleted, Event, OfApp, Reloaded, Saved, Scaled, Unsaved
+from pysup.events import Asked, Deleted, OfApp, Reloaded, Saved, Scaled, Unsaved
 from pysup.host import ground
-from pysup.journal import Entry
-from pysup.logs import LogOptions
 from pysup.machine import Machine
+from pysup.manager.reading import AppList, ChosenList, Connect, LimitsList, Reader, Selectors
 from pysup.names import InstanceName
 from pysup.operate import Operator
 from pysup.reload import USUAL, ReloadOptions
-from pysup.selector import Chosen
 from pysup.store import Store
-from pysup.stream import Stream
 from pysup.unit import AppStatus, Scope
-from pysup.watch import Watch
 
 if TYPE_CHECKING:
     from pysup.balancing import Wish
-    from pysup.describe import Description
     from pysup.entrust import Entrusting, Secret
     from pysup.hardening.trial import Trial
     from pysup.hooks import Hooks
-    from pysup.host.doctor import Check
     from pysup.limiting.view import LimitsView
     from pysup.limiting.words import Wish as Wished
-    from pysup.revisions import Revision
     from pysup.transient import RunOptions, RunResult
-    from pysup.why import Why
 
-Selectors = str | Sequence[str]
-# Aliases, because in the class below ``list`` is a method.
-AppList = list[AppStatus]
-NameList = list[str]
+NameList = list[str]  # aliases, because in the class below ``list`` is a method
 InstanceList = list[InstanceName]
-DescriptionList = list["Description"]
-CheckList = list["Check"]
-EventList = list[Event]
-WhyList = list["Why"]
-RevisionList = list["Revision"]
-SecretList = list["Secret"]
-LimitsList = list["LimitsView"]
-_Chosen = list[Chosen]
-
-Connect = Callable[[], contextlib.AbstractAsyncContextManager[Bus]]
 
 
-class Manager:
-    """Apps under one systemd manager; an asynchronous context manager.
+class Manager(Reader):
+    """Apps under one systemd manager; an asynchronous context manager. What it tells, and changes nothing, is Reader's.
 
-    *scope* is the machine's manager for root and the user's own for everyone else, unless given. Methods that take
-    *selectors* take ``all``, ``web``, ``web@2``, ``web@0..3``, ``we*`` or ``namespace/``, one or several, and raise
-    NotFound for what means nothing. All raise EnvironmentProblem if systemd cannot be reached.
+    *scope* is the machine's manager for root and the user's own for everyone else, unless given.
     """
 
     def __init__(
@@ -78,22 +52,8 @@ class Manager:
         store: Store | None = None,
         machine: Machine | None = None,
     ) -> None:
-        self.scope = scope or ground.default_scope()
-        self._connect = connect or self._reach
-        self._is_real = connect is None
-        self._store = store or local.store(self.scope)
+        super().__init__(scope, connect=connect, store=store)
         self._workshop = Workshop(self.scope, self._store, machine)
-        self._exits = contextlib.AsyncExitStack()
-        self._reaching = asyncio.Lock()
-        self._bus: Bus | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._exits.aclose()
 
     @overload
     async def start(
@@ -167,10 +127,6 @@ class Manager:
             self._record(Reloaded(app=app.name, at=time.time()))
         found = await self.list([app.name for app in apps])
         return [replace(one, notes=notes.get(one.name, ())) for one in found]
-
-    def revisions(self, name: str) -> RevisionList:
-        """What an app was, oldest first, and who made it so; the newest is what it is."""
-        return self._store.revisions(name)
 
     async def try_isolation(self, app: App, *, seconds: float = 3.0, timeout: float | None = None) -> Trial:
         """Run one instance of *app*, as it is isolated there, apart from all clients, and say what it was denied.
@@ -251,12 +207,6 @@ class Manager:
         """Take a secret away that ``set_secret`` kept; True if instances were replaced for it. Raises NotFound."""
         return await (await self._entrusting(app, name, restart=restart, options=options)).remove()
 
-    def secrets(self, app: str) -> SecretList:
-        """The secrets of an app, without their values."""
-        from pysup import entrust  # few have any
-
-        return entrust.listed(self._store, app)
-
     async def scale(self, name: str, count: int, *, wait: bool = True, timeout: float | None = None) -> AppStatus:
         """Have *count* instances: the highest numbers go, missing ones come. Waits and raises like ``start``."""
         stored = self._store.get(name)
@@ -286,49 +236,6 @@ class Manager:
                 await self.delete(app.name)
             raise
         return await self.get(app.name)
-
-    async def list(self, selectors: Selectors = selector.ALL) -> AppList:
-        """How apps and their instances are now."""
-        bus = await self._reached()
-        return await bus.converse(status.apps(self._store, self.scope, selectors))
-
-    async def get(self, name: str) -> AppStatus:
-        """One app in every detail."""
-        bus = await self._reached()
-        (found,) = await bus.converse(status.apps(self._store, self.scope, self._store.get(name).name, detail=True))
-        return found
-
-    async def logs(
-        self, selectors: Selectors = selector.ALL, *, options: LogOptions = logs.DEFAULT, follow: bool = False
-    ) -> AsyncIterator[Entry]:
-        """Lines of apps, and systemd's words about them, in order of time; with *follow* on and on, of new ones too."""
-        query = logs.query(self._store, self.scope, selectors, options)
-        if follow:
-            newcomers = logs.Newcomers(self._store, self.scope, selectors, options, query)
-            async for entry in logs.follow(query, newcomers):
-                yield entry
-        else:
-            for entry in await asyncio.to_thread(lambda: [*journal.read(query)]):
-                yield entry
-
-    def watch(self, selectors: Selectors = selector.ALL, *, since: float | None = None) -> Stream:
-        """What happens from now on: an asynchronous context manager that gives an iterator over events.
-
-        With *since* (seconds since the epoch), what the journal has from then on comes first.
-        """
-        wanted, specs = self._wanted(selectors), Specs(self._store)
-        watch = Watch(self._connect, wanted.has, brake=specs.brake)
-        return Stream(watch, wanted, specs, since=since, is_real=self._is_real)
-
-    async def events(
-        self, selectors: Selectors = selector.ALL, *, since: float | None = None, until: float | None = None
-    ) -> EventList:
-        """What happened, as the journal has it, in order of time; the journal does not know PIDs.
-
-        Raises NotPermitted if the caller may not read the journal.
-        """
-        wanted, end = self._wanted(selectors), time.time() if until is None else until
-        return await asyncio.to_thread(history.read, wanted, Specs(self._store), since=since, until=end)
 
     async def save(self, selectors: Selectors = selector.ALL) -> NameList:
         """Keep apps over a reboot: their files move, nothing restarts. Returns the names of those that moved."""
@@ -369,12 +276,6 @@ class Manager:
         await bus.calls([systemd1.reset_failed_unit(name.unit) for name in found])
         return found
 
-    async def limits(self, selectors: Selectors = selector.ALL) -> LimitsList:
-        """What apps and instances may use, what they do use, and how near they came: limit, use, peak, pressure."""
-        from pysup.limiting import view  # few ask, as for describe
-
-        return await (await self._reached()).converse(view.apps(self._store, self.scope, selectors))
-
     async def limit(
         self, selectors: Selectors, assignments: Sequence[str] | Wished, *, total: bool = False, force: bool = False
     ) -> LimitsList:
@@ -400,12 +301,6 @@ class Manager:
         found = await operator.bus.converse(view.apps(self._store, self.scope, selectors))
         return [replace(one, notes=(*told, *notes[one.name], *one.notes)) for one in found]
 
-    async def namespace_limits(self, name: str) -> LimitsView:
-        """The same of a namespace: what all of its apps may use together. Raises NotFound if no app is in it."""
-        from pysup.limiting import view
-
-        return await (await self._reached()).converse(view.namespace(self._store, self.scope, name))
-
     async def limit_namespace(self, name: str, assignments: Sequence[str], *, force: bool = False) -> LimitsView:
         """Have other limits for all apps of a namespace together. Raises like ``limit``."""
         from pysup.limiting import change, view
@@ -415,24 +310,6 @@ class Manager:
         found = await operator.bus.converse(view.namespace(self._store, self.scope, name))
         return replace(found, notes=(*told, *found.notes))
 
-    async def describe(self, selectors: Selectors = selector.ALL, *, lines: int = 10) -> DescriptionList:
-        """All about apps and instances, with the last *lines* that each wrote."""
-        from pysup import describe  # as for doctor: few ask, so the others should not pay for the import
-
-        gathered = await (await self._reached()).converse(describe.gather(self._store, self.scope, selectors))
-        return await asyncio.to_thread(describe.complete, self._store, gathered, lines=lines)
-
-    async def why(self, selectors: Selectors = selector.ALL, *, count: int = 1, lines: int = 10) -> WhyList:
-        """How instances ended the last *count* times within a day, with so many last lines, and what comes next.
-
-        Raises NotPermitted if the caller may not read the journal.
-        """
-        from pysup import why
-
-        conversation = status.apps(self._store, self.scope, selectors, detail=True)
-        apps = await (await self._reached()).converse(conversation)
-        return await asyncio.to_thread(why.tell, self._store, apps, count=count, lines=lines)
-
     async def set_hooks(self, hooks: Hooks) -> None:
         """Have these hooks, for all apps and for single ones, and no others; ``pysup.hooks.read`` reads them."""
         from pysup import hooks as files
@@ -440,12 +317,6 @@ class Manager:
         await self._operator()  # requires the rights
         if await asyncio.to_thread(files.write, self._store, self.scope, hooks, local.python()):
             await (await self._reached()).call(systemd1.reload())
-
-    async def doctor(self) -> CheckList:
-        """What is wrong with apps and units; ``pysup.host.doctor`` looks at the machine."""
-        from pysup import doctor
-
-        return await (await self._reached()).converse(doctor.checks(self._store, self.scope))
 
     async def run(self, argv: Sequence[str], *, options: RunOptions | None = None) -> RunResult:
         """Run a command once, as a transient unit, and wait until it has ended; cancelling stops it.
@@ -481,7 +352,7 @@ class Manager:
             self._record((Saved if saved else Unsaved)(app=name, at=time.time()))
         return moved
 
-    def _record_asked(self, verb: str, chosen: _Chosen) -> None:
+    def _record_asked(self, verb: str, chosen: ChosenList) -> None:
         for one in chosen:
             numbers = () if one.whole else one.numbers
             self._record(Asked(app=one.app, at=time.time(), verb=verb, instances=numbers))
@@ -491,10 +362,7 @@ class Manager:
         if self._is_real:
             journal.send(deeds.encode(replace(event, by=local.caller()), self.scope))
 
-    def _choose(self, selectors: Selectors) -> _Chosen:
-        return selector.select(selectors, status.known(status.read(self._store)))
-
-    def _choose_whole(self, selectors: Selectors, verb: str) -> _Chosen:
+    def _choose_whole(self, selectors: Selectors, verb: str) -> ChosenList:
         chosen = self._choose(selectors)
         for one in chosen:
             if not one.whole:
@@ -504,28 +372,7 @@ class Manager:
                 )
         return chosen
 
-    def _wanted(self, selectors: Selectors) -> history.Wanted:
-        chosen = self._choose(selectors) if selectors != selector.ALL else None
-        return history.wanted(self.scope, local.owner(self.scope), chosen)
-
-    async def _reached(self) -> Bus:
-        async with self._reaching:
-            if self._bus is None:
-                self._bus = await self._exits.enter_async_context(self._connect())
-        return self._bus
-
     async def _operator(self) -> Operator:
         if self._is_real:
             ground.require_rights(self.scope)
         return Operator(await self._reached(), self.scope, self._store, self._workshop)
-
-    @contextlib.asynccontextmanager
-    async def _reach(self) -> AsyncIterator[Bus]:
-        try:
-            connection = await Connection(ground.bus_address(self.scope)).open()
-        except OSError as exc:
-            raise ground.unreachable(self.scope, exc) from exc
-        try:
-            yield connection
-        finally:
-            await connection.close()
