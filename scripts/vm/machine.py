@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
 from vm import image, recipe
 
@@ -41,6 +41,15 @@ _KERNEL = (
 
 class MachineError(Exception):
     """The machine does not come up, or is gone; with the end of its console."""
+
+
+class How(TypedDict, total=False):
+    """How a command runs: as *user* or as root, in that user's home unless *cwd* is given, in a clean environment."""
+
+    user: str | None
+    cwd: str | None
+    env: Mapping[str, str] | None
+    input: str
 
 
 class Command:
@@ -89,10 +98,8 @@ class Machine:
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         self._folder = folder
         self._project = stack.enter_context(_packed(folder))
-        with ExitStack() as files:
-            self._disk = files.enter_context(tempfile.TemporaryFile(dir=folder))
-            self._console = files.enter_context(tempfile.TemporaryFile("w+", errors="replace"))
-            stack.push(files.pop_all())
+        self._disk = stack.enter_context(tempfile.TemporaryFile(dir=folder))  # noqa: SIM115 - closed with the stack
+        self._console = stack.enter_context(tempfile.TemporaryFile("w+", errors="replace"))  # noqa: SIM115 - the same
         self._numbers = itertools.count(1)
         self._commands: dict[int, Command] = {}
         _make_disk(folder, self._disk.fileno())
@@ -108,18 +115,10 @@ class Machine:
             yield cls(stack, image.find())
 
     def run(
-        self,
-        command: Sequence[str],
-        *,
-        user: str | None = None,
-        cwd: str | None = None,
-        env: Mapping[str, str] | None = None,
-        input: str = "",
-        timeout: float = 120,
-        check: bool = True,
+        self, command: Sequence[str], *, timeout: float = 120, check: bool = True, **how: Unpack[How]
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command, as root or as *user*, and return its output; as Box.run does."""
-        running = self.popen(command, user=user, cwd=cwd, env=env, input=input)
+        """Run a command, and return its output; as Box.run does."""
+        running = self.popen(command, **how)
         try:
             code = running.wait(timeout)
         except BaseException:
@@ -131,19 +130,12 @@ class Machine:
             raise MachineError(f"{command} ended with {code}:\n{said}{running.errors}")
         return done
 
-    def popen(
-        self,
-        command: Sequence[str],
-        *,
-        user: str | None = None,
-        cwd: str | None = None,
-        env: Mapping[str, str] | None = None,
-        input: str = "",
-    ) -> Command:
-        """Start a command, as root or as *user*, in that user's home unless *cwd* is given, in a clean environment."""
+    def popen(self, command: Sequence[str], **how: Unpack[How]) -> Command:
+        """Start a command."""
         number = next(self._numbers)
         started = self._commands[number] = Command(self, number)
-        what = {"command": list(command), "user": user or "root", "cwd": cwd, "env": dict(env or {}), "input": input}
+        user, env = how.get("user") or "root", dict(how.get("env") or {})
+        what = {"cwd": None, "input": "", **how, "command": list(command), "user": user, "env": env}
         self.order(id=number, run=what)
         return started
 
