@@ -30,12 +30,15 @@ from pysup.events import (
     Failed,
     HookRan,
     InstanceEvent,
+    Limited,
     LimitHit,
     Reloaded,
     Reloading,
     Restarting,
     Saved,
     Scaled,
+    SecretRemoved,
+    SecretSet,
     Started,
     Starting,
     Stopped,
@@ -194,9 +197,12 @@ async def test_what_pysup_does_is_told_and_remembered(manager: Manager) -> None:
         await manager.unsave("web")
         await manager.reload("web")
         await manager.restart("web@1")
+        await manager.limit("web@1", ["nofile=500"])
+        await manager.set_secret("web", "key", b"hunter2", restart=False)
+        await manager.remove_secret("web", "key", restart=False)
         await manager.delete("web")
         seen = await until(events, lambda told: isinstance(told[-1], Deleted))
-    expected = [Asked, Scaled, Saved, Unsaved, Reloaded, Asked, Deleted]
+    expected = [Asked, Scaled, Saved, Unsaved, Reloaded, Asked, Limited, SecretSet, SecretRemoved, Deleted]
     live = [event for event in seen if not isinstance(event, InstanceEvent)]
     assert [type(event) for event in live] == expected
     past = [event for event in await manager.events(since=began) if not isinstance(event, InstanceEvent)]
@@ -204,6 +210,8 @@ async def test_what_pysup_does_is_told_and_remembered(manager: Manager) -> None:
     assert {event.by for event in live} == {"root" if manager.scope is Scope.SYSTEM else os.environ["USER"]}  # type: ignore[union-attr]
     assert [(e.before, e.count) for e in live if isinstance(e, Scaled)] == [(1, 2)]
     assert [(e.verb, e.instances) for e in live if isinstance(e, Asked)] == [("start", ()), ("restart", (1,))]
+    assert [e.instances for e in live if isinstance(e, Limited)] == [(1,)]
+    assert {e.secret for e in live if isinstance(e, (SecretSet, SecretRemoved))} == {"key"}
 
 
 async def test_what_happened_before_is_joined_to_what_happens_without_a_gap(manager: Manager) -> None:
@@ -415,6 +423,10 @@ DEEDS = [
     Asked(app="web", at=5.0, by="ada", verb="stop", instances=(0, 2)),
     Reloaded(app="web", at=5.0, by="ada"),
     Scaled(app="web", at=5.0, by="ada", before=1, count=4),
+    Limited(app="web", at=5.0, by="ada"),
+    Limited(app="web", at=5.0, by="ada", instances=(1,)),
+    SecretSet(app="web", at=5.0, by="ada", secret="db-password"),
+    SecretRemoved(app="web", at=5.0, by="ada", secret="db-password"),
     Saved(app="web", at=5.0),
     Unsaved(app="web", at=5.0),
     Deleted(app="web", at=5.0),

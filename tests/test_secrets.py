@@ -19,7 +19,7 @@ import programs
 from pysup import local, vault
 from pysup.app import App
 from pysup.entrust import LARGEST
-from pysup.errors import NotFound, SpecError, StartFailed
+from pysup.errors import Conflict, NotFound, SpecError, StartFailed
 from pysup.host import creds
 from pysup.journal import Kind
 from pysup.logs import LogOptions
@@ -162,6 +162,32 @@ def test_a_secret_that_the_program_does_not_come_up_with_is_taken_back(
     assert [one.name for one in manager.secrets("vault")] == ["key"]
     assert [one.state for one in manager.get("vault").instances] == ["active", "active"]
     assert told(manager, began)[-1] == hashed(key=b"good")
+
+
+def test_a_secret_of_an_app_that_is_busy_is_as_it_was(manager: Manager) -> None:
+    """It could not be handed over, so it is not kept either."""
+    manager.set_secret("vault", "key", b"one")
+    manager.start(program())
+    before = manager.get("vault").spec
+    store = local.store(manager.scope)
+    file = store.secrets("vault")["key"].path
+    content = file.read_bytes()
+    with store.claim("vault", "reload"):
+        for name, variable in (("key", "V"), ("new", "W")):
+            with pytest.raises(Conflict, match=r"is busy.*the secret is as it was before"):
+                manager.set_secret("vault", name, b"two", variable=variable)
+        with pytest.raises(Conflict, match="is busy"):
+            manager.remove_secret("vault", "key")
+    assert manager.get("vault").spec == before
+    assert len(manager.revisions("vault")) == 1
+    assert [one.name for one in manager.secrets("vault")] == ["key"]
+    assert file.read_bytes() == content
+
+
+def test_nothing_on_stdin_is_no_secret(pysup: Command) -> None:
+    """Such as from a command in a pipe that failed."""
+    result = pysup("secret", "set", "vault", "key", input="", check=False)
+    assert (result.returncode, "nothing came on stdin" in result.stderr) == (2, True)
 
 
 def test_a_file_names_secrets_and_never_has_them(

@@ -9,7 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from pysup import names
-from pysup.events import Asked, Deleted, HookRan, OfApp, Reloaded, Saved, Scaled, Unsaved
+from pysup.events import (
+    Asked,
+    Deleted,
+    HookRan,
+    Limited,
+    OfApp,
+    Reloaded,
+    Saved,
+    Scaled,
+    SecretRemoved,
+    SecretSet,
+    Unsaved,
+)
+from pysup.secret import reference
 from pysup.unit import Scope
 
 MESSAGE_ID = "c0d7b1f2a3e84d5f9a6be1c47d20f853"
@@ -38,6 +51,10 @@ def encode(event: OfApp, scope: Scope) -> dict[str, str]:
             fields |= {"PYSUP_VERB": verb, "PYSUP_INSTANCES": " ".join(map(str, instances)), "PYSUP_WHY": why}
         case Scaled(before=before, count=count):
             fields |= {"PYSUP_BEFORE": str(before), "PYSUP_COUNT": str(count)}
+        case Limited(instances=instances):
+            fields |= {"PYSUP_INSTANCES": " ".join(map(str, instances))}
+        case SecretSet(secret=secret) | SecretRemoved(secret=secret):
+            fields |= {"PYSUP_SECRET": secret}
         case HookRan(hook=hook, instance=instance, problem=problem):
             fields |= {"PYSUP_HOOK": hook, "PYSUP_INSTANCES": "" if instance is None else str(instance)}
             fields |= {"PYSUP_PROBLEM": problem}
@@ -51,14 +68,23 @@ def sentence(event: OfApp) -> str:
     by = f" by {event.by}" if event.by else ""
     match event:
         case Asked(verb=verb, instances=instances):
-            who = ", ".join(f"{event.app}@{number}" for number in instances) or event.app
-            return f"pysup: {verb} of {who} was asked for{by}"
+            return f"pysup: {verb} of {_who(event.app, instances)} was asked for{by}"
+        case Limited(instances=instances):
+            return f"pysup: {_who(event.app, instances)} was given other limits{by}"
+        case SecretSet(secret=secret):
+            return f"pysup: secret {secret} of {event.app} was set{by}"
+        case SecretRemoved(secret=secret):
+            return f"pysup: secret {secret} of {event.app} was removed{by}"
         case Scaled(before=before, count=count):
             return f"pysup: {event.app} was scaled from {before} to {count} instances{by}"
         case HookRan(hook=hook, problem=problem):
             return f"pysup: {hook} of {event.app} {f'went wrong: {problem}' if problem else 'was run'}"
         case _:
             return f"pysup: {event.app} was {type(event).__name__.lower()}{by}"
+
+
+def _who(app: str, instances: tuple[int, ...]) -> str:
+    return ", ".join(f"{app}@{number}" for number in instances) or app
 
 
 def decode(field: Callable[[str], str], at: float, scope: Scope) -> OfApp | None:
@@ -87,6 +113,19 @@ def _asked(field: _Field, app: str, at: float, by: str) -> OfApp:
 
 def _scaled(field: _Field, app: str, at: float, by: str) -> OfApp:
     return Scaled(app=app, at=at, by=by, before=_number(field("PYSUP_BEFORE")), count=_number(field("PYSUP_COUNT")))
+
+
+def _limited(field: _Field, app: str, at: float, by: str) -> OfApp:
+    return Limited(app=app, at=at, by=by, instances=_numbers(field("PYSUP_INSTANCES")))
+
+
+def _of_secret(kind: type[SecretSet | SecretRemoved]) -> _Decoder:
+    def decoded(field: _Field, app: str, at: float, by: str) -> OfApp:
+        secret = field("PYSUP_SECRET")
+        reference.check_name(secret)
+        return kind(app=app, at=at, by=by, secret=secret)
+
+    return decoded
 
 
 def _hook_ran(field: _Field, app: str, at: float, by: str) -> OfApp:
@@ -120,6 +159,9 @@ def _plain(kind: type[Reloaded | Saved | Unsaved | Deleted]) -> _Decoder:
 _DECODERS: Mapping[str, _Decoder] = {
     "asked": _asked,
     "scaled": _scaled,
+    "limited": _limited,
+    "secretset": _of_secret(SecretSet),
+    "secretremoved": _of_secret(SecretRemoved),
     "hookran": _hook_ran,
     **{kind.__name__.lower(): _plain(kind) for kind in _PLAIN},
 }

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from pysup import check, vault
+from pysup import check, revisions, vault
 from pysup.app import App
-from pysup.errors import Conflict, NotFound, NotPermitted, SpecError, StartFailed
+from pysup.errors import Conflict, JobFailed, JobTimeout, NotFound, NotPermitted, PysupError, SpecError
 from pysup.host import creds, features
 from pysup.reload import USUAL, ReloadOptions
 from pysup.secret import reference
@@ -62,7 +62,7 @@ class Hands(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entrusting:
-    """One secret of one app, to be set or taken away."""
+    """One secret of one app, to be set or taken away; ``is_real`` unless its systemd is a fake."""
 
     hands: Hands
     store: Store
@@ -71,6 +71,7 @@ class Entrusting:
     name: str
     restart: bool
     options: ReloadOptions
+    is_real: bool = True
 
     async def set(self, value: bytes, *, variable: str | None, version: int) -> Secret:
         """Keep *value*; *variable* is to hold it, too, unless it is empty; None leaves that as it is."""
@@ -119,6 +120,8 @@ class Entrusting:
 
     def _encrypted(self, value: bytes, version: int) -> tuple[bytes, str]:
         """The value as it is to be kept, and why it is not encrypted, or empty."""
+        if not self.is_real:
+            return value, "there is no systemd that would decrypt it"
         since = features.since("LoadCredentialEncrypted", self.scope)
         if version < since:
             whose = "a user's own systemd" if self.scope is Scope.USER else "systemd"
@@ -148,23 +151,26 @@ class Entrusting:
             return False
         before = stored.require()
         variables = {key: name for key, name in before.secret_env.items() if not (drops_variable and name == self.name)}
-        await self.hands.define(replace(before, secret_env=variables))
-        if not self.restart or not any(one.is_up for one in (await self.hands.get(self.app)).instances):
-            return False
         try:
+            await self.hands.define(replace(before, secret_env=variables))
+            if not self.restart or not any(one.is_up for one in (await self.hands.get(self.app)).instances):
+                return False
             await self.hands.reload(self.app, options=self.options)
-        except StartFailed as exc:
-            await self._take_back(saved, before)
-            raise StartFailed(
-                f"{exc.message}; the secret is as it was before", results=exc.results, log=exc.log, hint=exc.hint
-            ) from exc
+        except PysupError as exc:
+            await self._take_back(saved, before, is_begun=isinstance(exc, (JobFailed, JobTimeout)))
+            exc.message += "; the secret is as it was before"
+            exc.args = (exc.message,)
+            raise
         return True
 
-    async def _take_back(self, saved: Mapping[str, bytes], before: App) -> None:
+    async def _take_back(self, saved: Mapping[str, bytes], before: App, *, is_begun: bool) -> None:
+        """Have the secret, the units and, if some of them were replaced, the instances as they were."""
         await asyncio.to_thread(self._locked, lambda: vault.put_back(self._folder, self.name, saved))
-        await self.hands.define(before)
-        await self.hands.reload(self.app, options=ReloadOptions(surge=False))
-        await self.hands.start(self.app)  # those that had given up
+        with revisions.taking_back():
+            await self.hands.define(before)
+        if is_begun:
+            await self.hands.reload(self.app, options=ReloadOptions(surge=False))
+            await self.hands.start(self.app)  # those that had given up
 
 
 def listed(store: Store, name: str) -> list[Secret]:

@@ -174,6 +174,27 @@ class Scaled(AppEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limited(AppEvent):
+    """It has other limits; or these instances of it, if there are any."""
+
+    instances: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretSet(AppEvent):
+    """A secret of it was set, or changed: its name, never its value."""
+
+    secret: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretRemoved(AppEvent):
+    """A secret of it was taken away."""
+
+    secret: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Saved(AppEvent):
     """It comes back after a reboot."""
 
@@ -213,5 +234,5 @@ class Lost:
 
 
 OfInstance = Starting | Started | Exited | Restarting | Failed | Stopping | Stopped | Reloading | LimitHit
-OfApp = Asked | Reloaded | Scaled | Saved | Unsaved | Deleted | HookRan
+OfApp = Asked | Reloaded | Scaled | Limited | SecretSet | SecretRemoved | Saved | Unsaved | Deleted | HookRan
 Event = OfInstance | OfApp | Lost

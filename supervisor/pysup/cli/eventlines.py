@@ -98,8 +98,11 @@ def _failed(event: Any) -> str:
 
 
 def _asked(event: Any) -> str:
-    which = f" of {', '.join(map(str, event.instances))}" if event.instances else ""
-    return f"to {event.verb}{which}{_by(event)}" + (f": {event.why}" if event.why else "")
+    return f"to {event.verb}{_of(event)}{_by(event)}" + (f": {event.why}" if event.why else "")
+
+
+def _of(event: Any) -> str:
+    return f" of {', '.join(map(str, event.instances))}" if event.instances else ""
 
 
 def _hook_ran(event: Any) -> str:
@@ -118,6 +121,9 @@ _MORE: Mapping[str, Callable[[Any], str]] = {
     "limithit": lambda event: f"{event.limit}, {event.times} times",
     "asked": _asked,
     "scaled": lambda event: f"from {event.before} to {event.count}{_by(event)}",
+    "limited": lambda event: f"{_of(event)}{_by(event)}".lstrip(),
+    "secretset": lambda event: f"{event.secret}{_by(event)}",
+    "secretremoved": lambda event: f"{event.secret}{_by(event)}",
     "hookran": _hook_ran,
     "lost": lambda event: f"{event.reason}; from here on it is known again",
     **dict.fromkeys(("reloaded", "saved", "unsaved", "deleted"), lambda event: _by(event).lstrip()),

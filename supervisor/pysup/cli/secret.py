@@ -66,6 +66,8 @@ def set_(
         raise SpecError("--env-name and --no-env contradict each other", hint="Give one of them.")
     wanted = variable or ({True: name, False: ""}[env] if env is not None else None)
     value = _value(app, name, file)
+    if not value and file is None:
+        raise SpecError("nothing came on stdin", hint="An empty secret is only taken from a file: --file /dev/null")
     options = ReloadOptions(timeout=seconds(wait_timeout, "--wait-timeout"))
     with manager(scope) as apps:
         done = apps.set_secret(app, name, value, variable=wanted, restart=restart, options=options)

@@ -15,7 +15,18 @@ from pysup.app import App
 from pysup.bus import systemd1
 from pysup.converge import Workshop
 from pysup.errors import Conflict, PysupError, StartFailed
-from pysup.events import Asked, Deleted, OfApp, Reloaded, Saved, Scaled, Unsaved
+from pysup.events import (
+    Asked,
+    Deleted,
+    Limited,
+    OfApp,
+    Reloaded,
+    Saved,
+    Scaled,
+    SecretRemoved,
+    SecretSet,
+    Unsaved,
+)
 from pysup.host import ground
 from pysup.machine import Machine
 from pysup.manager.reading import AppList, ChosenList, Connect, LimitsList, Reader, Selectors
@@ -201,11 +212,15 @@ class Manager(Reader):
         """
         entrusting = await self._entrusting(app, name, restart=restart, options=options)
         version = await (await self._reached()).converse(preflight.version())
-        return await entrusting.set(value, variable=variable, version=version)
+        done = await entrusting.set(value, variable=variable, version=version)
+        self._record(SecretSet(app=app, at=time.time(), secret=name))
+        return done
 
     async def remove_secret(self, app: str, name: str, *, restart: bool = True, options: ReloadOptions = USUAL) -> bool:
         """Take a secret away that ``set_secret`` kept; True if instances were replaced for it. Raises NotFound."""
-        return await (await self._entrusting(app, name, restart=restart, options=options)).remove()
+        replaced = await (await self._entrusting(app, name, restart=restart, options=options)).remove()
+        self._record(SecretRemoved(app=app, at=time.time(), secret=name))
+        return replaced
 
     async def scale(self, name: str, count: int, *, wait: bool = True, timeout: float | None = None) -> AppStatus:
         """Have *count* instances: the highest numbers go, missing ones come. Waits and raises like ``start``."""
@@ -293,11 +308,12 @@ class Manager(Reader):
         operator = await self._operator()
         held = await operator.bus.converse(foresee.apps([(app, wish.of(app, one)) for app, one in before]))
         told = await asyncio.to_thread(foresee.check, held, force=force)
-        self._record_asked("limit", chosen)
         with contextlib.ExitStack() as busy:
             for one in chosen:
                 busy.enter_context(self._store.claim(one.app, "reload"))
             notes = await operator.limit(chosen, wish)
+        for one in chosen:
+            self._record(Limited(app=one.app, at=time.time(), instances=() if one.whole else one.numbers))
         found = await operator.bus.converse(view.apps(self._store, self.scope, selectors))
         return [replace(one, notes=(*told, *notes[one.name], *one.notes)) for one in found]
 
@@ -332,7 +348,14 @@ class Manager(Reader):
 
         await self._operator()  # requires the rights
         return Entrusting(
-            hands=self, store=self._store, scope=self.scope, app=app, name=name, restart=restart, options=options
+            hands=self,
+            store=self._store,
+            scope=self.scope,
+            app=app,
+            name=name,
+            restart=restart,
+            options=options,
+            is_real=self._is_real,
         )
 
     async def _begin(self, selectors: Selectors, *, wait: bool, timeout: float | None, restart: bool) -> AppList:
