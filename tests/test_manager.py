@@ -144,6 +144,28 @@ async def test_delete_forgets(manager: Manager) -> None:
         await manager.get("web")
 
 
+async def test_secrets_are_kept_for_a_name_and_handed_over(manager: Manager) -> None:
+    """Before there is an app, while it runs, with a variable; they go one by one, and the rest with the app."""
+    kept = await manager.set_secret("web", "key", b"hunter2")
+    assert (kept.name, kept.is_handed_over) == ("key", False)
+    started = await manager.start(apps.app())
+    assert started.spec
+    assert list(started.spec.secrets) == ["key"]
+    assert (await manager.set_secret("web", "key", b"hunter3", variable="KEY")).is_handed_over
+    changed = await manager.get("web")
+    assert changed.spec
+    assert dict(changed.spec.secret_env) == {"KEY": "key"}
+    assert pids(changed) != pids(started)
+    await manager.set_secret("web", "other", b"hunter4", restart=False)
+    assert [(one.name, one.variable) for one in manager.secrets("web")] == [("key", "KEY"), ("other", "")]
+    assert await manager.remove_secret("web", "key")
+    with pytest.raises(NotFound):
+        await manager.remove_secret("web", "key")
+    await manager.delete("web")
+    with pytest.raises(NotFound):
+        manager.secrets("web")
+
+
 async def test_saving_restarts_nothing(manager: Manager) -> None:
     """Nor does taking it back."""
     first = await manager.start(apps.app(instances=2, env={"A": "b"}, port=9000))

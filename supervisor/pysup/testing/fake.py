@@ -277,8 +277,12 @@ def _row(unit: _Unit) -> tuple[object, ...]:
 
 
 def fake_manager(directory: Path, systemd: FakeSystemd | None = None) -> Manager:
-    """A Manager whose units are below *directory* and whose systemd is a fake."""
-    store = Store(directory / "run", directory / "etc", directory / "lock", BOOT_TARGET[Scope.SYSTEM])
+    """A Manager whose units and secrets are below *directory* and whose systemd is a fake.
+
+    Secrets are kept as they are, and nobody is handed them.
+    """
+    target = BOOT_TARGET[Scope.SYSTEM]
+    store = Store(directory / "run", directory / "etc", directory / "lock", target, vault=directory / "secrets")
     systemd = systemd or FakeSystemd(store.saved, store.runtime)
     machine = Machine(scope=Scope.SYSTEM, cpus=(0, 1), cores=((0,), (1,)))
     return Manager(Scope.SYSTEM, connect=systemd.connect, store=store, machine=machine)
