@@ -41,6 +41,8 @@ def _cells(feature: Feature) -> Iterator[str]:
 
 def _own(feature: Feature) -> str:
     """What it needs there on top."""
+    if feature.for_root:
+        return "not there"
     later = feature.first_in(Scope.USER)
     needs = [f"systemd {later}"] if later > feature.since else []
     needs += [f"v2, `{feature.controller}` delegated"] if feature.controller else []

@@ -76,6 +76,7 @@ def test_below_paranoid_nothing_minds_jit_compilers() -> None:
         (("/usr/bin/node", "x.js"), []),
         (("/usr/bin/node", "--jitless", "x.js"), ["yes"]),
         (("/usr/bin/env", "java", "-jar", "x.jar"), []),
+        (("/usr/bin/npm", "run", "serve"), []),
     ],
 )
 def test_paranoid_spares_what_compiles_while_it_runs(command: tuple[str, ...], values_: list[str]) -> None:

@@ -177,8 +177,8 @@ def _check_watch(app: App) -> None:
 def _check_isolation(app: App, scope: Scope) -> None:
     if app.isolate == Isolation():
         return
-    has_v2 = cgroups.hierarchy() is cgroups.Hierarchy.V2
-    isolation.check(app, scope, namespaces=ground.has_user_namespaces(), filters=has_v2)
+    filters = features.supports("IPAddressDeny", features.OLDEST, cgroups.hierarchy())
+    isolation.check(app, scope, namespaces=ground.has_user_namespaces(), filters=filters)
     for name in ("writable", "readable", "devices"):
         for path in getattr(app.isolate, name):
             if not Path(path).exists():

@@ -17,12 +17,15 @@ from pysup.cli.wanted import directives
 from pysup.errors import SpecError
 from pysup.host import ground
 from pysup.isolate import Level, said
-from pysup.isolation import findings, table
+from pysup.isolation import findings, lines, table
 from pysup.isolation import ground as isolation
 
 if TYPE_CHECKING:
     from pysup.hardening.trial import Trial
     from pysup.unit import Scope
+
+
+_USUAL = 3.0
 
 
 def isolate(
@@ -38,8 +41,8 @@ def isolate(
         ),
     ] = None,
     watch: Annotated[
-        str, typer.Option("--for", metavar="TIME", help="How long the trial lives.", show_default=True)
-    ] = "3s",
+        str | None, typer.Option("--for", metavar="TIME", help="How long the trial lives. Usual: 3s.")
+    ] = None,
     writable: isolating.Writable = None,
     readable: isolating.Readable = None,
     devices: isolating.Devices = None,
@@ -68,6 +71,8 @@ def isolate(
     """
     if level is not None and attempt is not None:
         raise SpecError(f"{level} is to be set, and {attempt} to be tried", hint="Do one after the other.")
+    if watch is not None and attempt is None:
+        raise SpecError(f"--for {watch} is for a trial", hint="Add --try LEVEL.")
     asked = isolating.Asked(
         level=level if attempt is None else attempt,
         writable=writable,
@@ -85,8 +90,8 @@ def isolate(
             raise SpecError(f"app {app!r} cannot be read: {known.problem}", hint=f"pysup doctor; pysup cat {app}")
         wanted = _changed(before, asked, service or ())
         if attempt is not None:
-            length = seconds(watch, "--for") or 0.0
-            return _tell(apps.try_isolation(wanted, seconds=length, timeout=timeout))
+            length = seconds(watch, "--for")
+            return _tell(apps.try_isolation(wanted, seconds=_USUAL if length is None else length, timeout=timeout))
         if wanted == before:
             _show(before, apps.scope)
             return None
@@ -103,9 +108,10 @@ def isolate(
 
 def _changed(app: App, asked: isolating.Asked, service: Sequence[str]) -> App:
     """The app as it is to be; exceptions of a level that is taken away go with it."""
-    isolation = asked.change(app.isolate)
+    kept = app.isolate
     if asked.level is Level.OFF:
-        isolation = replace(isolation, writable=(), readable=(), devices=())
+        kept = replace(kept, writable=kept.writable if kept.dynamic_user else (), readable=(), devices=())
+    isolation = asked.change(kept)
     own = {**app.service, **directives(service, "--service")}
     return replace(app, isolate=isolation, service=own)
 
@@ -118,17 +124,23 @@ def _note(app: App, scope: Scope) -> None:
 
 
 def _show(app: App, scope: Scope) -> None:
-    """The level, and what each of its directives does."""
+    """The level, and what each directive that it comes to does."""
     output.echo(f"{app.name}: {said(app.isolate) or 'not isolated'}")
-    rows: list[list[Cell | str]] = []
-    for rule, values in table.of(app.isolate.level, scope, namespaces=ground.has_user_namespaces()):
-        value = "; ".join(app.service.get(rule.directive, values))
-        mark = " (yours)" if rule.directive in app.service else ""
-        rows.append([rule.directive, f"{value or '(none)'}{mark}", rule.does.replace("`", "")])
-    for line in output.table((Column("directive"), Column("value"), Column("what it does")), rows, room=None):
-        output.echo(line)
     if app.isolate.level is Level.OFF:
         output.note(f"To try a level: pysup isolate {app.name} --try strict")
+        return
+    values: dict[str, tuple[str, ...]] = {}
+    for directive, value in lines.of_level(app, scope, namespaces=ground.has_user_namespaces()):
+        values[directive] = (*values.get(directive, ()), value)
+    rows: list[list[Cell | str]] = []
+    for rule in table.RULES:
+        own = app.service.get(rule.directive)
+        if own or rule.directive in values:
+            value = "; ".join(own or values[rule.directive])
+            mark = " (yours)" if own else ""
+            rows.append([rule.directive, f"{value or '(none)'}{mark}", rule.does.replace("`", "")])
+    for line in output.table((Column("directive"), Column("value"), Column("what it does")), rows, room=None):
+        output.echo(line)
     for note in isolation.notes(app, scope, namespaces=ground.has_user_namespaces()):
         output.note(f"{app.name}: {note}")
 

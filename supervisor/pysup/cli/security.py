@@ -7,13 +7,14 @@ from dataclasses import asdict
 from pysup.cli import output
 from pysup.cli.options import Json, OptionalTargets, Scopes, manager
 from pysup.cli.output import Cell, Column
+from pysup.isolate import Level
 
 
 def security(targets: OptionalTargets = None, scope: Scopes = None, json: Json = False) -> None:
     """Show how exposed apps are by systemd-analyze's score, 0 (safe) to 10, and the three changes that help most.
 
-    Behind each change stands about how much it lowers the score, and the level of pysup isolate that has it. The score
-    counts what a unit may do, not what its program does: it compares, it does not prove.
+    Behind each change stands about how much it lowers the score, and the next level of pysup isolate that has it. The
+    score counts what a unit may do, not what its program does: it compares, it does not prove.
 
     Examples:
       pysup security
@@ -22,7 +23,8 @@ def security(targets: OptionalTargets = None, scope: Scopes = None, json: Json =
     from pysup.hardening import score
 
     with manager(scope) as apps:
-        found = [score.of(one.name, apps.scope) for one in apps.list(targets or "all")]
+        known = apps.list(targets or "all")
+        found = [score.of(one.name, apps.scope, one.spec.isolate.level if one.spec else Level.OFF) for one in known]
     if json:
         import json as text
 

@@ -20,7 +20,7 @@ _BEST = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A directive that would lower the score by about so much; ``level`` is the first that has it, if one does."""
+    """A directive that would lower the score by about so much; ``level`` is the next that has it, if one does."""
 
     directive: str
     exposure: float
@@ -38,17 +38,20 @@ class Score:
     changes: tuple[Change, ...]
 
 
-def of(app: str, scope: Scope) -> Score:
-    """The score of an app's first instance, running or not. Raises EnvironmentProblem where systemd cannot tell."""
+def of(app: str, scope: Scope, level: Level = Level.OFF) -> Score:
+    """The score of an app's first instance, running or not; *level* is its own.
+
+    Raises EnvironmentProblem where systemd cannot tell.
+    """
     unit = names.instance_unit(app, 0)
     overall = _OVERALL.search(_analyze(scope, unit))
     if not overall:
         raise EnvironmentProblem(f"systemd-analyze tells no score of {unit}", hint="See: systemd-analyze security.")
     rows: Sequence[Mapping[str, object]] = json.loads(_analyze(scope, unit, "--json=short"))
-    return Score(app=app, exposure=float(overall[1]), word=overall[2], changes=best(rows))
+    return Score(app=app, exposure=float(overall[1]), word=overall[2], changes=best(rows, scope, level))
 
 
-def best(rows: Sequence[Mapping[str, object]]) -> tuple[Change, ...]:
+def best(rows: Sequence[Mapping[str, object]], scope: Scope, now: Level = Level.OFF) -> tuple[Change, ...]:
     """The directives that lower the score most; parts of one (a capability, a group of system calls) count together."""
     totals: dict[str, float] = {}
     about: dict[str, str] = {}
@@ -59,13 +62,17 @@ def best(rows: Sequence[Mapping[str, object]]) -> tuple[Change, ...]:
             about.setdefault(directive, str(row["description"]))
     highest = sorted(totals, key=lambda directive: (-totals[directive], directive))[:_BEST]
     return tuple(
-        Change(directive=one, exposure=round(totals[one], 1), about=about[one], level=_level(one)) for one in highest
+        Change(directive=one, exposure=round(totals[one], 1), about=about[one], level=_above(now, one, scope))
+        for one in highest
     )
 
 
-def _level(directive: str) -> Level | None:
+def _above(now: Level, directive: str, scope: Scope) -> Level | None:
+    """The first level above that which has more of a directive."""
     rule = next((rule for rule in table.RULES if rule.directive == directive), None)
-    return next((level for level in Level if rule and rule.values(level)), None)
+    if rule is None or not rule.works_in(scope, namespaces=True):
+        return None
+    return next((one for one in Level if one.rank > now.rank and rule.values(one) != rule.values(now)), None)
 
 
 def _analyze(scope: Scope, unit: str, *options: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import subprocess
 import time
@@ -68,7 +69,8 @@ class Attempt:
     def _tell(self, unit: str, began: float, failure: str, end: Exit | None) -> Trial:
         lines = logs.last_lines(self.app, self.scope, self.name, _LINES, since=began)
         calls = _ended_by(began) if end and end.signal else []
-        found = findings.read(self.app, lines, _words(self.scope, unit, began), end, calls)
+        heard = findings.Heard(lines=lines, words=_words(self.scope, unit, began), end=end, calls=calls)
+        found = findings.read(self.app, heard, os.path.exists)
         return Trial(app=self.app, failure=failure, found=tuple(found), log=tuple(lines))
 
     async def _clean(self, unit: str) -> None:

@@ -21,8 +21,8 @@ class Feature:
 
     ``directive`` is as in a unit file (``Name`` or ``Name=value``), or how else it is asked for, and ``option`` what of
     pysup asks for it. ``since`` is the first version that has it, ``user_since`` the first whose manager of a user has
-    it, if that is a later one; ``controller`` is what its cgroup must have, empty for none. ``without`` is what happens
-    where it is missing.
+    it, if that is a later one; ``controller`` is what its cgroup must have, empty for none. ``for_root`` is what no
+    user's manager can do. ``without`` is what happens where it is missing.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Feature:
     user_since: int = 0
     needs_v2: bool = False
     controller: str = ""
+    for_root: bool = False
     without: str
 
     def __str__(self) -> str:
@@ -41,6 +42,8 @@ class Feature:
         """Whether it works; *controllers* are those that a user's manager has, None asks for the system's."""
         scope = Scope.SYSTEM if controllers is None else Scope.USER
         if version < self.first_in(scope) or (self.needs_v2 and hierarchy is not Hierarchy.V2):
+            return False
+        if scope is Scope.USER and self.for_root:
             return False
         return controllers is None or not self.controller or self.controller in controllers
 
@@ -200,6 +203,14 @@ FEATURES = (
         directive="IOWriteBandwidthMax",
         controller="io",
         without=_IGNORED,
+    ),
+    Feature(
+        name="filter of addresses",
+        directive="IPAddressDeny",
+        option="--network 10.0.0.0/8",
+        needs_v2=True,
+        for_root=True,
+        without="`--network` is refused but for `on` and `off`",
     ),
     Feature(
         name="out-of-memory as a result",

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from posixpath import dirname, join
 from typing import NamedTuple
 
 from pysup.app import App
+from pysup.isolation import lines as units
+from pysup.isolation import table
 from pysup.unit import Exit
 
 _SIGSYS = 31
 _PATH = r"""['"]?(?P<path>/[^'":,]+|[\w.][^'":, ]*/[^'":, ]+|[\w-]+\.\w+)['"]?"""
 _READ_ONLY = r"(?i:EROFS|read-only file system)"
+_DATABASE = r"(?i:unable to open database file|readonly database|SQLITE_(?:CANTOPEN|READONLY))"
+_REFUSED = r"(?i:EPERM|operation not permitted)"
 _DENIED = r"(?i:EACCES|permission denied)"
 _GONE = r"(?i:ENOENT|no such file or directory)"
 _HIDDEN = r"['\"]?(?P<path>/(?:home|root|run/user|tmp|var/tmp)/[^'\":, ]+)"
+_TEMPORARY = ("/tmp/", "/var/tmp/")  # noqa: S108 (not used, but hidden)
 
 
 class Finding(NamedTuple):
@@ -25,27 +31,53 @@ class Finding(NamedTuple):
     options: tuple[str, ...] = ()
 
 
-_RULES: Sequence[tuple[str, str, tuple[str, ...]]] = (
-    (
+class _Rule(NamedTuple):
+    """A line in which *pattern* is tells of *what*, if the app has the *directive* that would be the reason."""
+
+    pattern: str
+    what: str
+    options: tuple[str, ...]
+    directive: str = ""
+
+
+_REACH = "it wants to reach the network"
+_CONNECTS = rf"(?i:\b(?:connect|dial|send|sendto|sendmsg|write udp)\b.*{_REFUSED}|{_REFUSED}.*\bconnect)"
+_NO_FAMILY = r"(?i:EAFNOSUPPORT|address family not supported)"
+_RULES = (
+    _Rule(
         rf"{_DENIED}.*(?::|port )(\d{{1,3}}|10[01]\d|102[0-3])\b|\bbind\b.*{_DENIED}|{_DENIED}.*\bbind\b",
         "it may not open a port below 1024",
         ("--bind-low-ports",),
     ),
-    (
-        r"(?i:EAFNOSUPPORT|address family not supported)",
+    _Rule(
+        rf"(?i:ENETUNREACH|network is unreachable)|{_NO_FAMILY}|{_CONNECTS}",
+        _REACH,
+        ("--network", "on"),
+        "PrivateNetwork",
+    ),
+    _Rule(
+        _CONNECTS,
+        _REACH,
+        ("--network", "on"),
+        "IPAddressDeny",
+    ),
+    _Rule(
+        _NO_FAMILY,
         "it wants a kind of socket that the level does not have",
         ("--service", "RestrictAddressFamilies="),
+        "RestrictAddressFamilies",
     ),
-    (r"(?i:ENETUNREACH|network is unreachable)", "it wants to reach the network", ("--network", "on")),
-    (
-        r"(?i:mprotect|SetPermissions|jit|executable memory|PROT_EXEC)",
+    _Rule(
+        r"mprotect|SetPermissions|CodeRange|PROT_EXEC|(?i:executable memory|\bjit\b.*(?:fail|den|cannot|could not))",
         "it wants memory that is written and executed",
         ("--service", "MemoryDenyWriteExecute=no"),
+        "MemoryDenyWriteExecute",
     ),
-    (
-        r"(?i:EPERM|operation not permitted)",
+    _Rule(
+        _REFUSED,
         "a system call or a right was refused",
         ("--service", "SystemCallFilter="),
+        "SystemCallFilter",
     ),
 )
 
@@ -59,13 +91,21 @@ _EXITS = {
 }
 
 
-def read(
-    app: App, lines: Iterable[str], systemd: Iterable[str], end: Exit | None, calls: Iterable[str]
-) -> list[Finding]:
-    """What the program's lines, systemd's words and its end tell; *calls* are system calls that ended it."""
-    found = [*_of_end(app, end, calls), *_of_systemd(systemd)]
-    for line in lines:
-        found += _of_line(app, line)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What there is of a trial: the program's lines, systemd's words about it, its end, and the calls that ended it."""
+
+    lines: Sequence[str] = ()
+    words: Sequence[str] = ()
+    end: Exit | None = None
+    calls: Sequence[str] = ()
+
+
+def read(app: App, heard: Heard, exists: Callable[[str], bool]) -> list[Finding]:
+    """What was denied; what it looks for and does not *exist* outside either is no denial."""
+    found = [*_of_end(app, heard.end, heard.calls), *_of_systemd(heard.words)]
+    for line in heard.lines:
+        found += _of_line(app, line, exists)
     return list(dict.fromkeys(found))
 
 
@@ -97,19 +137,40 @@ def _of_systemd(words: Iterable[str]) -> Iterator[Finding]:
             yield Finding(f"systemd: {found[0]}")
 
 
-def _of_line(app: App, line: str) -> Iterator[Finding]:
+def _of_line(app: App, line: str, exists: Callable[[str], bool]) -> Iterator[Finding]:
     if re.search(_READ_ONLY, line):
         yield _written(app, line)
         return
-    if (found := re.search(_HIDDEN, line)) and re.search(f"{_GONE}|{_DENIED}", line):
-        yield Finding(f"it looks for {found['path']}", ("--readable", found["path"]))
+    if app.isolate.level.hides_homes and re.search(_DATABASE, line):
+        yield Finding("it would write a database, maybe in its directory", ("--writable", app.cwd))
         return
-    for pattern, what, allowing in _RULES:
-        if re.search(pattern, line):
-            yield Finding(what, allowing)
+    path = _hidden(app, line)
+    if path and exists(path) and re.search(f"{_GONE}|{_DENIED}", line):
+        yield Finding(f"it looks for {path}", ("--readable", path))
+        return
+    for rule in _RULES:
+        if (not rule.directive or _has(app, rule.directive)) and re.search(rule.pattern, line):
+            yield Finding(rule.what, rule.options)
             return
     if re.search(_DENIED, line):
         yield Finding(f"permission denied: {line.strip()[:100]}")
+
+
+def _hidden(app: App, line: str) -> str:
+    """The path in a line that the level hides; empty if there is none."""
+    found = re.search(_HIDDEN, line)
+    path = found["path"] if found else ""
+    return path if app.isolate.level.hides_homes or path.startswith(_TEMPORARY) else ""
+
+
+def _has(app: App, directive: str) -> bool:
+    """Whether a directive is in force for an app: by its own word, its level or its network."""
+    if directive in app.service:
+        return app.service[directive][-1] not in ("", "no")
+    if directive in ("PrivateNetwork", "IPAddressDeny"):
+        return app.isolate.has_no_network if directive == "PrivateNetwork" else app.isolate.is_filtered
+    has_rule = any(rule.directive == directive and rule.values(app.isolate.level) for rule in table.RULES)
+    return has_rule and directive not in units.exceptions(app)
 
 
 def _written(app: App, line: str) -> Finding:

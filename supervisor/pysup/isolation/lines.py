@@ -25,7 +25,10 @@ _TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 (not used, but hidden)
 _PROGRAMS = ("bin", "sbin")
 
 # What compiles while it runs, and cannot start where memory may not be executed.
-_COMPILERS = ("node", "nodejs", "deno", "bun", "java", "dotnet", "pypy", "luajit", "php", "ruby", "electron")
+_COMPILERS = (
+    *("node", "nodejs", "deno", "bun", "java", "dotnet", "pypy", "luajit", "php", "ruby", "electron"),
+    *("npm", "npx", "pnpm", "yarn", "tsx", "ts-node"),  # Node's, by their first line
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +56,7 @@ def helper(app: App, scope: Scope) -> str:
 def lines(app: App, around: Surroundings) -> Lines:
     """The directives; what the app itself says for ``[Service]`` takes the place of the level's."""
     isolate = app.isolate
-    for directive, value in _rules(app, around):
+    for directive, value in of_level(app, around.scope, namespaces=around.namespaces):
         if directive not in app.service:
             yield directive, value
     yield from _paths(app, around)
@@ -70,18 +73,19 @@ def lines(app: App, around: Surroundings) -> Lines:
         yield "CacheDirectory", names.state_directory(app.name)
 
 
-def _rules(app: App, around: Surroundings) -> Lines:
+def of_level(app: App, scope: Scope, *, namespaces: bool) -> Lines:
+    """What its level comes to for this app; *namespaces*: users may make user namespaces."""
     isolate = app.isolate
     left_out = exceptions(app)
     needs_namespace = isolate.has_no_network
-    for rule, values in table.of(isolate.level, around.scope, namespaces=around.namespaces):
+    for rule, values in table.of(isolate.level, scope, namespaces=namespaces):
         needs_namespace |= rule.in_user is table.InUser.NAMESPACES
         if rule.directive in left_out or rule.directive == "PrivateUsers":
             continue
         for value in values:
             yield rule.directive, _adapted(rule.directive, value, app)
     paranoid = isolate.level is Level.PARANOID and "PrivateUsers" not in left_out
-    if paranoid if around.scope is Scope.SYSTEM else needs_namespace:
+    if paranoid if scope is Scope.SYSTEM else needs_namespace:
         yield "PrivateUsers", "yes"
 
 
