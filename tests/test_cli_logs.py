@@ -84,6 +84,12 @@ def test_escapes_are_harmless_unless_raw(pysup: Command) -> None:
         raw = pysup("logs", "loud", "--raw", "--no-follow", text=False, input=b"").stdout
         assert raw == b"red \033[31mhot\033[0m bell \007\ncaf\303\251 \377\n"
         assert pysup("logs", "loud", "--raw", "--out", "--no-follow", text=False, input=b"").stdout == raw  # type: ignore[comparison-overlap]
+        with started("exec sleep 1000", "--name", "filer", "--log-output", "/tmp/filer.log", "--log-error", "null"):
+            assert pysup("logs", "loud", "filer", "--raw", "--no-follow", text=False, input=b"").stdout == raw
+            with Running("logs", "loud", "filer", "--raw") as command:
+                while len(command.seen) < len(raw):
+                    command.seen += os.read(command.output, 4096)
+                assert command.seen == raw
 
 
 def test_since_and_until_choose_by_time(pysup: Command) -> None:
@@ -121,12 +127,26 @@ def test_instances_and_apps_that_come_later_are_followed_as_well(pysup: Command,
         command.expect("grow@1 \\| first\n")
         raw.expect("first\n")
         files = ("--log-output", str(tmp_path / "out.log"), "--log-error", "journal")
-        pysup("start", TALKER, "--name", "late", *files)
-        command.expect("late   \\| first\n")
+        pysup("start", f"echo in a file; {TALKER}", "--name", "late", *files)
+        command.expect("late   \\| in a file\n")
+        raw.expect("in a file\n")
         pysup("delete", "late")
         pysup("signal", "USR1", "grow@1")
         command.expect("grow@1 \\| word 1\n")
         raw.expect("word 1\n")
+
+
+def test_an_app_that_has_gone_keeps_nobody_else_out(pysup: Command) -> None:
+    """What the other selectors mean is followed on, newcomers and all."""
+    with (
+        started(TALKER, "--name", "grow"),
+        started(TALKER, "--name", "gone"),
+        Running("logs", "gone", "grow") as command,
+    ):
+        command.expect("grow@0 \\| wrong\n")
+        pysup("delete", "gone")
+        pysup("scale", "grow", "2")
+        command.expect("grow@1 \\| first\n")
 
 
 def test_following_ends_when_nobody_reads(pysup: Command) -> None:

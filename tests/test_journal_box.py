@@ -297,16 +297,6 @@ def test_a_cursor_carries_on_where_it_was(scope: Scope, reader: str) -> None:
         assert gather(tails, lambda _: True) == [entries[position + 1 :] for position in positions]
 
 
-def test_raw_follows(scope: Scope, reader: str) -> None:
-    """The same bytes as without following."""
-    query = question(*hard(), lines=20)
-    reading, followed = io.BytesIO(), io.BytesIO()
-    write_raw(query, reading)
-    with alarm(SETTLE) as wake_fd:
-        assert write_raw(query, followed, follow=True, wake_fd=wake_fd) == 20
-    assert followed.getvalue() == reading.getvalue()
-
-
 def test_following_ends_at_the_wake(scope: Scope, reader: str, name: InstanceName) -> None:
     """At once, though nothing comes."""
     with alarm(0.2) as wake_fd:

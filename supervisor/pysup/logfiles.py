@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import stat
 import subprocess
 import time
@@ -14,11 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from pysup import disk
+from pysup import disk, journal
 from pysup.app import App
 from pysup.errors import Conflict, NotPermitted
 from pysup.host import trust, users
-from pysup.journal import Entry, Kind, More, Query, Tail
+from pysup.journal import Kind, Line, More, Query, Tail
 from pysup.names import InstanceName
 from pysup.store import Stored
 
@@ -60,7 +59,7 @@ def of(query: Query, stored: Mapping[str, Stored]) -> list[LogFile]:
     """The files that the instances of a query write to, of the kinds that it wants."""
     found: list[LogFile] = []
     for name in dict.fromkeys(source.instance.app for source in query.sources):
-        app = stored[name].app
+        app = stored[name].app if name in stored else None
         if app:
             numbers = [source.instance.number for source in query.sources if source.instance.app == name]
             found += [file for file in find(app, numbers) if file.kind in query.kinds]
@@ -224,7 +223,7 @@ def follow(
     more: More,
     wake_fd: int | None = None,
     interval: float = 0.0,
-) -> Iterator[list[Entry | FileLine]]:
+) -> Iterator[list[Line | FileLine]]:
     """What the journal and the files have, and then all that comes, until *wake_fd* is ready or the query's end.
 
     Who can wait for *interval* seconds spares the looks that are taken before journald calls: 50 a second, 1 % of one.
@@ -247,7 +246,7 @@ def follow(
         tail = closing.enter_context(Tail(query, joined))
         add(query, lines)
         while True:
-            found: list[Entry | FileLine] = [*tail.available()]
+            found: list[Line | FileLine] = [*tail.lines()]
             for other in others.copy():
                 come = other.available()
                 others.remove(other) if come is None else found.extend(come)
@@ -256,15 +255,5 @@ def follow(
             elif query.until_usec is not None and time.time() * 1e6 > query.until_usec + _GRACE_USEC:
                 return
             pause = 0.0 if found else max(tail.interval, interval)
-            if _wait([tail.fileno(), *(other.fileno() for other in others)], wake_fd, pause):
+            if journal.wait([tail.fileno(), *(other.fileno() for other in others)], wake_fd, pause):
                 return
-
-
-def _wait(fds: Iterable[int], wake_fd: int | None, seconds: float) -> bool:
-    """Wait for any; whether it was the wake."""
-    poll = select.poll()
-    for fd in fds:
-        poll.register(fd, select.POLLIN)
-    if wake_fd is not None:
-        poll.register(wake_fd, select.POLLIN)
-    return any(ready == wake_fd for ready, _ in poll.poll(seconds * 1000))

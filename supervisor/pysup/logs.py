@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from pysup.explain import WATCHDOG_SAYS
 from pysup.host import ground, users
 from pysup.journal import Entry, Kind, More, Query, Source, Tail
 from pysup.names import InstanceName, dynamic_user
-from pysup.selector import select
+from pysup.selector import Chosen, Known, select
 from pysup.store import Store, Stored
 from pysup.unit import Exit, Scope
 
@@ -67,15 +67,9 @@ _RESULT = re.compile(r"^\S+: Failed with result '([a-z-]+)'")
 def query(store: Store, scope: Scope, selectors: str | Sequence[str], options: LogOptions) -> Query:
     """The question for the lines of the chosen apps and instances."""
     stored = status.read(store)
-    sources = [
-        Source(
-            instance=name,
-            uid=_uid(stored[name.app], scope),
-            since_usec=logfiles.flushed(store.locks, name) if options.since is None else None,
-        )
-        for one in select(selectors, status.known(stored))
-        for name in (InstanceName(one.app, number) for number in one.numbers)
-    ]
+    sources = _sources(select(selectors, status.known(stored)), stored, scope)
+    if options.since is None:
+        sources = [replace(one, since_usec=logfiles.flushed(store.locks, one.instance)) for one in sources]
     marks = [source.since_usec for source in sources if source.since_usec is not None]
     if marks and len(marks) == len(sources):  # then reading need not go further back
         options = replace(options, since=min(marks) / 1_000_000)
@@ -88,7 +82,8 @@ class Newcomers:
     def __init__(
         self, store: Store, scope: Scope, selectors: str | Sequence[str], options: LogOptions, question: Query
     ) -> None:
-        self._store, self._scope, self._selectors, self._options = store, scope, selectors, options
+        self._store, self._scope, self._options = store, scope, options
+        self._selectors = [selectors] if isinstance(selectors, str) else [*selectors]
         self._known = {source.instance for source in question.sources}
         self._stamp, self._looked = store.stamp(), time.time()
 
@@ -98,13 +93,20 @@ class Newcomers:
         if stamp == self._stamp:
             return None
         self._stamp = stamp
-        try:
-            found = query(self._store, self._scope, self._selectors, replace(self._options, lines=None, since=since))
-        except NotFound:  # an app that was named has gone
-            return None
-        new = tuple(source for source in found.sources if source.instance not in self._known)
-        self._known.update(source.instance for source in new)
-        return replace(found, sources=new) if new else None
+        stored = status.read(self._store)
+        known = status.known(stored)
+        chosen = [one for selector in self._selectors for one in _if_any(selector, known)]
+        new = {one.instance: one for one in _sources(chosen, stored, self._scope) if one.instance not in self._known}
+        self._known.update(new)
+        return _query(new.values(), self._scope, replace(self._options, lines=None, since=since)) if new else None
+
+
+def _if_any(selector: str, known: Mapping[str, Known]) -> list[Chosen]:
+    """What a selector means; nothing if what it named has gone."""
+    try:
+        return select(selector, known)
+    except NotFound:
+        return []
 
 
 def flush(store: Store, scope: Scope, selectors: str | Sequence[str]) -> list[Flushed]:
@@ -219,6 +221,14 @@ def _query(sources: Iterable[Source], scope: Scope, options: LogOptions) -> Quer
         grep=options.grep,
         kinds=options.kinds,
     )
+
+
+def _sources(chosen: Iterable[Chosen], stored: Mapping[str, Stored], scope: Scope) -> list[Source]:
+    return [
+        Source(instance=InstanceName(one.app, number), uid=_uid(stored[one.app], scope))
+        for one in chosen
+        for number in one.numbers
+    ]
 
 
 def _uid(stored: Stored, scope: Scope) -> int | None:

@@ -17,7 +17,7 @@ from pysup.cli import instances, lines, output
 from pysup.cli.options import OptionalTargets, Scopes, chosen_scope
 from pysup.errors import SpecError
 from pysup.host import ground
-from pysup.journal import Entry, Kind, Query
+from pysup.journal import Kind, Line, Query
 from pysup.logfiles import FileLine, LogFile
 from pysup.logs import LogOptions
 from pysup.selector import ALL
@@ -100,46 +100,44 @@ def logs(
     for file in files:
         output.note(f"{file.app} writes to {file.path}")
     goes_on = follow and (wanted.until is None or wanted.until > now)
-    more = library.Newcomers(store, chosen, targets or ALL, wanted, query)
-    if raw and not files:
-        wake = _reader_gone() if goes_on else None
-        journal.write_raw(query, sys.stdout.buffer, follow=goes_on, more=more, wake_fd=wake)
+    if raw and not goes_on and not files:
+        journal.write_raw(query, sys.stdout.buffer)
         return
     if goes_on:
-        found = _following(
-            query, logfiles.follow(query, files_of, lines=wanted.lines, more=more, wake_fd=_reader_gone())
-        )
+        more = library.Newcomers(store, chosen, targets or ALL, wanted, query)
+        found = _following(logfiles.follow(query, files_of, lines=wanted.lines, more=more, wake_fd=_reader_gone()))
     else:
         found = _now(query, files, wanted.lines)
+    passing = (one for one in found if not isinstance(one, FileLine) or _passes(query, one))
     if raw:
-        _print_raw(found)
+        _print_raw(passing)
     else:
-        _print(found, lines.formatter("json" if json else style, map(str, (s.instance for s in query.sources))))
+        _print(passing, lines.formatter("json" if json else style, map(str, (s.instance for s in query.sources))))
 
 
-def _now(query: Query, files: Sequence[LogFile], count: int | None) -> Iterator[Entry | FileLine]:
+def _now(query: Query, files: Sequence[LogFile], count: int | None) -> Iterator[Line | FileLine]:
     for file in files:
-        yield from filter(lambda line: _passes(query, line), logfiles.last(file, count))
-    yield from journal.read(query)
+        yield from logfiles.last(file, count)
+    yield from journal.lines(query)
 
 
-def _following(query: Query, batches: Iterator[list[Entry | FileLine]]) -> Iterator[Entry | FileLine]:
+def _following(batches: Iterator[list[Line | FileLine]]) -> Iterator[Line | FileLine]:
     """What comes; stdout is flushed whenever nothing more is there for now."""
     for found in batches:
-        yield from (one for one in found if isinstance(one, Entry) or _passes(query, one))
+        yield from found
         sys.stdout.flush()
 
 
-def _print(found: Iterator[Entry | FileLine], text: lines.Formatter) -> None:
+def _print(found: Iterator[Line | FileLine], text: lines.Formatter) -> None:
     write = sys.stdout.write
     for one in found:
-        write(text(lines.line(one)) + "\n")
+        write(text(lines.line(one if isinstance(one, FileLine) else one[1])) + "\n")
 
 
-def _print_raw(found: Iterator[Entry | FileLine]) -> None:
+def _print_raw(found: Iterator[Line | FileLine]) -> None:
+    write = sys.stdout.buffer.write
     for one in found:
-        message = one.message if isinstance(one, FileLine) else one.message.encode()
-        sys.stdout.buffer.write(message + b"\n")
+        write((one.message if isinstance(one, FileLine) else one[0].data("MESSAGE")) + b"\n")
 
 
 def _passes(query: Query, line: FileLine) -> bool:

@@ -2,8 +2,22 @@
 
 from pysup.journal.query import Entry, Kind, Query, Source
 from pysup.journal.raw import write_raw
-from pysup.journal.reading import read
+from pysup.journal.reading import Line, lines, read
 from pysup.journal.send import send
-from pysup.journal.tail import More, Tail, follow
+from pysup.journal.tail import More, Tail, follow, wait
 
-__all__ = ["Entry", "Kind", "More", "Query", "Source", "Tail", "follow", "read", "send", "write_raw"]
+__all__ = [
+    "Entry",
+    "Kind",
+    "Line",
+    "More",
+    "Query",
+    "Source",
+    "Tail",
+    "follow",
+    "lines",
+    "read",
+    "send",
+    "wait",
+    "write_raw",
+]

@@ -10,35 +10,19 @@ from pysup.journal import access, reading
 from pysup.journal.matches import Selector, is_exact
 from pysup.journal.query import Query
 from pysup.journal.record import Quick
-from pysup.journal.tail import More, Tail, follow_tail
 
 _BATCH = 2000
 
 
-def write_raw(
-    query: Query, out: BinaryIO, *, follow: bool = False, more: More | None = None, wake_fd: int | None = None
-) -> int:
-    """Write the message of each entry that the query wants, byte for byte, and a newline; how many they were.
-
-    What is there goes out in big pieces, what comes while following line by line (and *out* is flushed).
-    """
+def write_raw(query: Query, out: BinaryIO) -> int:
+    """Write the message of each entry that the query wants, byte for byte, and a newline; how many they were."""
     count = 0
-    if follow:
-        with Tail(query, more) as tail:
-            for found in follow_tail(tail, wake_fd=wake_fd):
-                _write(out, [record.data("MESSAGE") for record, _ in found])
-                count += len(found)
-        return count
     messages = _messages(query)
     while batch := list(islice(messages, _BATCH)):
-        _write(out, batch)
+        out.write(b"\n".join([*batch, b""]))
+        out.flush()
         count += len(batch)
     return count
-
-
-def _write(out: BinaryIO, messages: list[bytes]) -> None:
-    out.write(b"\n".join([*messages, b""]))
-    out.flush()
 
 
 def _messages(query: Query) -> Iterator[bytes]:

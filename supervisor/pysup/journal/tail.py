@@ -9,7 +9,7 @@ from __future__ import annotations
 import select as polling
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from types import TracebackType
 from typing import Self
@@ -48,14 +48,15 @@ def follow_tail(tail: Tail, *, wake_fd: int | None = None) -> Iterator[list[Line
             yield found
         elif until is not None and time.time_ns() // 1000 > until + _GRACE_USEC:
             return
-        if _wait(tail.fileno(), wake_fd, 0.0 if found else tail.interval):
+        if wait([tail.fileno()], wake_fd, 0.0 if found else tail.interval):
             return
 
 
-def _wait(fd: int, wake_fd: int | None, seconds: float) -> bool:
-    """Wait for either; whether it was the wake."""
+def wait(fds: Iterable[int], wake_fd: int | None, seconds: float) -> bool:
+    """Wait for any of them, for the wake, or so long; whether it was the wake."""
     poll = polling.poll()
-    poll.register(fd, polling.POLLIN)
+    for fd in fds:
+        poll.register(fd, polling.POLLIN)
     if wake_fd is not None:
         poll.register(wake_fd, polling.POLLIN)
     return any(ready == wake_fd for ready, _ in poll.poll(seconds * 1000))

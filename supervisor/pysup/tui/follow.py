@@ -48,7 +48,8 @@ def read(store: Store, scope: Scope, selector: str, wake_fd: int) -> Batches:
 
     more = logs.Newcomers(store, scope, selector, options, query)
     for found in logfiles.follow(query, files_of, lines=FIRST, more=more, wake_fd=wake_fd, interval=_PAUSE):
-        yield [line for one in found for line in loglines.lines(one)]
+        entries = (one if isinstance(one, logfiles.FileLine) else one[1] for one in found)
+        yield [line for one in entries for line in loglines.lines(one)]
 
 
 async def news(source: Source, selector: str) -> AsyncGenerator[News, None]:
