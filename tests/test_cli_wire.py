@@ -67,10 +67,26 @@ def test_calls_with_other_types_read_back(call: Call) -> None:
     assert found.body == call.args
 
 
+def test_properties_are_written_as_variants_in_structs() -> None:
+    """As limits are changed: a number, bytes, structs in an array, and nothing in one."""
+    values = [("CPUQuotaPerSecUSec", "t", 500_000), ("AllowedCPUs", "ay", b"\x03"), ("x", "s", "ü")]
+    values += [
+        ("IOReadBandwidthMax", "a(st)", [["/dev/vda", 2**40], ["/srv", 1]]),
+        ("IOWriteBandwidthMax", "a(st)", []),
+    ]
+    found = jeepney.Message.from_buffer(wire.write(systemd1.set_unit_properties("web.service", values), 1))
+    unit, runtime, properties = found.body
+    assert (unit, runtime) == ("web.service", True)
+    told = [(name, signature, value) for name, (signature, value) in properties]
+    assert told == [(name, sign, [*map(tuple, value)] if sign == "a(st)" else value) for name, sign, value in values]
+
+
 def test_a_type_that_no_call_has_is_refused() -> None:
     """Better than to send what systemd misunderstands."""
-    with pytest.raises(ValueError, match="a\\(sv\\)"):
-        wire.write(Call("StartTransientUnit", "a(sv)", ([("a", "b")],)), 1)
+    with pytest.raises(ValueError, match=r"\{sv\}"):
+        wire.write(Call("Strange", "a{sv}", ({"a": ("s", "b")},)), 1)
+    with pytest.raises(ValueError, match="'g'"):
+        wire.write(Call("Strange", "g", ("s",)), 1)
 
 
 VALUES = [
@@ -108,6 +124,20 @@ def test_tables_of_variants_are_opened() -> None:
     found = wire.read(message("a{sv}", (table,), serial=99))
     assert found.body == ({"MainPID": 5, "ExecStart": [("x", True)], "Job": (0, "/")},)
     assert (found.kind, found.reply_serial) == (wire.METHOD_RETURN, 99)
+
+
+def test_signals_are_read_with_where_they_come_from() -> None:
+    """As systemd tells of a job that has ended."""
+    place = jeepney.DBusAddress("/org/x", interface="org.x.Manager")
+    sent = jeepney.new_signal(place, "JobRemoved", "uoss", (5, "/job/5", "web.service", "done"))
+    found = wire.read(sent.serialise(serial=1))
+    assert (found.kind, found.path, found.interface, found.member) == (
+        wire.SIGNAL,
+        "/org/x",
+        "org.x.Manager",
+        "JobRemoved",
+    )
+    assert found.body == (5, "/job/5", "web.service", "done")
 
 
 @given(st.binary(max_size=200))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ import apps
 import grounds
 import programs
 from pysup import names
-from pysup.errors import Conflict, CorruptUnit, NotPermitted, StoreError
+from pysup.errors import BusLost, Conflict, CorruptUnit, NotPermitted, StoreError
 from pysup.events import Event, Lost, Restarting
 from pysup.journal import Kind
 from pysup.logs import LogOptions
@@ -48,6 +49,16 @@ async def manager(scope: Scope) -> AsyncIterator[Manager]:
     async with Manager(scope) as made:
         yield made
         await made.delete("all")
+
+
+SLOW = apps.app(ready=apps.Ready(when=apps.ReadyWhen.SECONDS, seconds=2))
+
+
+def wait_until_activating(manager: BlockingManager) -> None:
+    """Return while the instance of ``SLOW`` is being started by somebody else."""
+    deadline = time.monotonic() + 30
+    while [one.state for app in manager.list() for one in app.instances] != ["activating"]:
+        assert time.monotonic() < deadline
 
 
 async def until(events: AsyncIterator[Event], kind: type[Event]) -> list[Event]:
@@ -193,6 +204,28 @@ async def test_a_daemon_reexec_in_between_loses_nothing(manager: Manager) -> Non
         seen = await until(events, Restarting)
         assert [one.state for one in (await starting).instances] == ["active"]
     assert [event.number for event in seen if isinstance(event, Restarting)] == [1]
+
+
+def test_a_daemon_reexec_while_blocking_code_waits_loses_nothing(blocking: BlockingManager) -> None:
+    """It has no event loop, and hears from the bus that systemd is a new process."""
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(blocking.start, SLOW)
+        wait_until_activating(blocking)
+        systemctl(blocking.scope, "daemon-reexec")
+        assert [one.state for one in starting.result(60).instances] == ["active"]
+
+
+@pytest.mark.systemd
+def test_a_bus_that_goes_away_while_blocking_code_waits_is_told() -> None:
+    """What was begun goes on."""
+    with BlockingManager(Scope.SYSTEM) as manager, ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(manager.start, SLOW)
+        wait_until_activating(manager)
+        systemctl(Scope.SYSTEM, "restart", "dbus.service")
+        with pytest.raises(BusLost, match="while systemd worked"):
+            starting.result(60)
+        assert [one.state for one in manager.start("web")[0].instances] == ["active"]
+        manager.delete("all")
 
 
 async def test_no_restart_goes_unseen_in_a_crash_storm(manager: Manager) -> None:

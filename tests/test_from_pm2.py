@@ -21,7 +21,7 @@ PROGRAMS = {
     "web.js": "require('http').createServer((_, answer) => answer.end(process.env.PYSUP_APP || 'pm2'))"
     ".listen(process.env.PORT || 3000)",
     "work.js": "setInterval(() => {}, 1000)",
-    "picky.js": "if (process.env.PYSUP_APP) process.exit(3); setInterval(() => {}, 1000)",
+    "picky.sh": '#!/bin/sh\ntest -z "$PYSUP_APP" || exit 3; exec sleep infinity\n',
 }
 
 # Asks the port while pysup takes it over, and prints what came of it.
@@ -124,7 +124,7 @@ def test_what_runs_is_taken_over_and_given_back(ground: Ground) -> None:
 def test_an_app_that_does_not_come_up_stays_with_pm2(ground: Ground) -> None:
     """And so do those after it; those before it are pysup's."""
     ground.pm2("start", "work.js", "--name", "first")
-    ground.pm2("start", "picky.js")
+    ground.pm2("start", "picky.sh")
     ground.pm2("start", "work.js", "-f", "--name", "last")
     done = ground.pysup("import", "--from-pm2", check=False)
     assert done.returncode == 1

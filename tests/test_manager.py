@@ -343,8 +343,8 @@ async def test_a_reader_that_is_too_slow_is_told_and_misses_no_restart(tmp_path:
 
 
 def test_the_blocking_manager_has_the_same_methods() -> None:
-    """Name by name and parameter by parameter."""
-    ours = {name: inspect.signature(call) for name, call in _public(Manager).items()}
+    """Name by name and parameter by parameter; what the one is to the other is neither's."""
+    ours = {name: inspect.signature(call) for name, call in _public(Manager).items() if name != "changing"}
     theirs = {name: inspect.signature(call) for name, call in _public(pysup.sync.Manager).items()}
     assert theirs.keys() - {"close"} == ours.keys()
     for name, signature in ours.items():

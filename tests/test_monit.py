@@ -18,7 +18,7 @@ import apps
 import dashboards
 import grounds
 from dashboards import Still
-from pysup.bus.connection import Bus
+from pysup.bus.protocol import Bus
 from pysup.cli import describe
 from pysup.errors import NoBus
 from pysup.manager import Manager

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import Collection, Sequence
-from typing import Self
+from collections.abc import AsyncIterator, Collection, Sequence
 
 from pysup.bus import systemd1
 from pysup.bus.call import Call, Signal, check
-from pysup.bus.connection import Bus
+from pysup.bus.protocol import Bus
 from pysup.errors import BusError, BusLost, JobTimeout
 
 # systemd asks the bus for a match for each job of a client's, and dbus-daemon gives one connection 512.
@@ -39,7 +37,7 @@ async def perform(
             await bus.call(systemd1.subscribe())
     with bus.listening(ended.hear):
         try:
-            async with asyncio.timeout(timeout):
+            async with _limit(timeout):
                 for start in range(0, len(calls), AT_ONCE):
                     paths = set(await enqueue(bus, calls[start : start + AT_ONCE]))
                     await ended.wait_for(bus, paths, until)
@@ -49,6 +47,8 @@ async def perform(
                 f"not done within {timeout:g} s: {units}",
                 hint="It goes on without pysup: pysup list shows how it stands. --wait-timeout waits longer.",
             ) from None
+        except BusLost as exc:
+            raise BusLost("the bus went away while systemd worked", hint="pysup list shows how it stands.") from exc
     return dict(ended.results)
 
 
@@ -58,7 +58,6 @@ class _Ended:
     def __init__(self) -> None:
         self.results: dict[str, str] = {}
         self._paths: set[str] = set()
-        self._news = asyncio.Event()
         self._doubtful = False
 
     def hear(self, signal: Signal) -> None:
@@ -66,30 +65,35 @@ class _Ended:
             _, path, unit, result = signal.args
             self._paths.add(str(path))
             self.results[str(unit)] = str(result)
-            self._news.set()
         elif signal.member == "NameOwnerChanged" and signal.args[2]:
             self._doubtful = True  # a new systemd process: signals of the old one may be missing
-            self._news.set()
 
     async def wait_for(self, bus: Bus, paths: set[str], until: Collection[str]) -> None:
-        ended = asyncio.create_task(bus.ended(), name="pysup jobs: bus ended")
-        try:
-            while paths - self._paths and not (until and self.results.keys() >= set(until)):
-                news = asyncio.create_task(self._news.wait(), name="pysup jobs: news")
-                await asyncio.wait({ended, news}, return_when=asyncio.FIRST_COMPLETED)
-                news.cancel()
-                if ended.done():
-                    raise BusLost("the bus went away while systemd worked", hint="pysup list shows how it stands.")
-                self._news.clear()
-                if self._doubtful:
-                    await self._look(bus, paths)
-        finally:
-            ended.cancel()
+        """Return once these jobs have ended, or each of the units had one that did."""
 
-    async def _look(self, bus: Bus, paths: set[str]) -> Self:
+        def are_over() -> bool:
+            return paths <= self._paths or bool(until and self.results.keys() >= set(until))
+
+        while not are_over():
+            await bus.until(lambda: self._doubtful or are_over())
+            if self._doubtful:
+                await self._look(bus, paths)
+
+    async def _look(self, bus: Bus, paths: set[str]) -> None:
         """Ask for each job whether it is still there."""
         self._doubtful = False
         asked = sorted(paths - self._paths)
         replies = await bus.calls([systemd1.get(path, systemd1.JOB, "State") for path in asked])
         self._paths |= {path for path, reply in zip(asked, replies, strict=True) if isinstance(reply, BusError)}
-        return self
+
+
+@contextlib.asynccontextmanager
+async def _limit(seconds: float | None) -> AsyncIterator[None]:
+    """Raise TimeoutError when it takes longer; only with an event loop can it."""
+    if seconds is None:
+        yield
+        return
+    import asyncio  # not without need
+
+    async with asyncio.timeout(seconds):
+        yield

@@ -13,6 +13,7 @@ from pysup.store import Store
 from pysup.unit import BOOT_TARGET, Scope
 
 if TYPE_CHECKING:
+    from pysup.bus.direct import DirectConnection
     from pysup.machine import Machine
 
 T = TypeVar("T")
@@ -43,6 +44,16 @@ def ask(scope: Scope, conversation: Conversation[T]) -> T:
         raise ground.unreachable(scope, exc) from exc
     with connection:
         return connection.converse(conversation)
+
+
+def connect(scope: Scope) -> DirectConnection:
+    """A connection to systemd for those who change things without an event loop."""
+    from pysup.bus.direct import DirectConnection  # not for those who have a loop
+
+    try:
+        return DirectConnection(ground.bus_address(scope))
+    except OSError as exc:
+        raise ground.unreachable(scope, exc) from exc
 
 
 def owner(scope: Scope) -> int:

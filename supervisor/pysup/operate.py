@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import functools
 import os
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pysup import front, jobs, names, plan, sockets, starting, states, status
+from pysup import jobs, names, plan, sockets, starting, states, status
 from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.call import NO_SUCH_UNIT, Call
-from pysup.bus.connection import Bus
+from pysup.bus.protocol import Bus
 from pysup.converge import Decision, Workshop, before, companions_up, decide, listening
 from pysup.errors import BusError, JobFailed
 from pysup.front import Front
-from pysup.limiting import change, namespaces, reserving
-from pysup.limiting.words import Wish
+from pysup.loopless import aside
 from pysup.reload import ReloadOptions, Roll
 from pysup.selector import Chosen
 from pysup.states import UnitState
 from pysup.store import Store, Stored
 from pysup.unit import ActiveState, Scope
+
+if TYPE_CHECKING:
+    from pysup.limiting.words import Wish
 
 _UP = ActiveState.ACTIVE
 _DOWN = (ActiveState.INACTIVE, ActiveState.FAILED, ActiveState.DEACTIVATING)
@@ -48,7 +51,7 @@ class Operator:
             decision = await self.bus.converse(deciding)
             await self._front(app.name).leave((*decision.steps.stop, *decision.steps.restart))
             if decision.steps.write:
-                await asyncio.to_thread(self.store.write, app.name, decision.rendered.files, saved=decision.saved)
+                await aside(lambda: self.store.write(app.name, decision.rendered.files, saved=decision.saved))
             if decision.steps.reload:
                 await self.bus.call(systemd1.reload())
             if decision.steps.write:
@@ -65,7 +68,7 @@ class Operator:
                 return
             saved = found is not None and found.saved
             rendered = self.workshop.render(app, saved=saved)
-            await asyncio.to_thread(self.store.write, app.name, rendered.files, saved=saved)
+            await aside(lambda: self.store.write(app.name, rendered.files, saved=saved))
             if found:
                 await self.bus.call(systemd1.reload())
             await self._reserve(found.app if found else None, app)
@@ -80,19 +83,21 @@ class Operator:
 
     async def include(self, app: App, *, timeout: float | None) -> None:
         """Have a balancer that is a part of the machine's server be as *app* says, without a gap if it is in it."""
+        from pysup.front import telling  # few have one
+
         old, unit = self.store.find(app.name), names.instance_unit(app.name, 0)
         up = (await self.bus.converse(states.loaded([unit]))).get(unit)
         if old and old.app and up and up.active_state is ActiveState.ACTIVE:
             await self.define(app)
             try:
-                await front.reload(self.bus, app.name)
+                await telling.reload(self.bus, app.name)
             except JobFailed:
                 await self.define(old.app)
                 raise
         else:
             begun = await self.converge(app, restart=True, force=True)
             await self.finish([begun], wait=True, timeout=timeout)
-        await front.expect_listening(app)
+        await telling.expect_listening(app)
 
     async def reload(self, app: App, options: ReloadOptions) -> str:
         """Replace the running instances of an app; start it if there are none. What could not be done without a gap."""
@@ -168,6 +173,8 @@ class Operator:
 
     async def limit(self, chosen: Sequence[Chosen], wish: Wish) -> dict[str, tuple[str, ...]]:
         """Hold apps to other limits, or single instances; nothing restarts. What has to wait, by app."""
+        from pysup.limiting import change  # not for those who start, stop and reload
+
         notes = {}
         try:
             for one in chosen:
@@ -186,10 +193,12 @@ class Operator:
                 if stored.saved is saved:
                     continue
                 rendered = self.workshop.render(stored.require(), saved=saved)
-                await asyncio.to_thread(self.store.write, name, rendered.files, saved=saved)
+                await aside(functools.partial(self.store.write, name, rendered.files, saved=saved))
                 moved.append(name)
+        from pysup.limiting import namespaces  # not for those who start, stop and reload
+
         for namespace in {one.namespace for name in moved if (one := self.store.get(name).app)} - {""}:
-            await asyncio.to_thread(namespaces.settle, self.store, namespace)
+            await aside(functools.partial(namespaces.settle, self.store, namespace))
         if moved:
             await self.bus.call(systemd1.reload())
         return moved
@@ -205,7 +214,10 @@ class Operator:
             await jobs.perform(self.bus, [systemd1.start_unit(names.target_unit(app))])
 
     async def _reserve(self, before: App | None, after: App | None) -> None:
-        await reserving.settle(self.bus, self.store, self.workshop.machine, before, after)
+        if any(app and app.reserve_for for app in (before, after)):
+            from pysup.limiting import reserving  # few have it
+
+            await reserving.settle(self.bus, self.store, self.workshop.machine, before, after)
 
     def _front(self, app: str) -> Front:
         return Front(self.bus, self.store, self.scope, app)
@@ -258,7 +270,9 @@ class Operator:
         namespace = stored.app.namespace if stored.app else ""
         empty = [names.slice_unit(stored.name, namespace)]
         if namespace and namespace not in others:
-            await asyncio.to_thread(namespaces.settle, self.store, namespace)
+            from pysup.limiting import namespaces  # not for those who start, stop and reload
+
+            await aside(functools.partial(namespaces.settle, self.store, namespace))
             empty.append(names.slice_unit(namespace))
         if not others:
             empty.append(names.ROOT_SLICE)
@@ -267,12 +281,7 @@ class Operator:
 
     @contextlib.asynccontextmanager
     async def _locked(self, name: str) -> AsyncIterator[None]:
-        taking = asyncio.ensure_future(asyncio.to_thread(self.store.acquire, name))
-        try:
-            descriptor = await asyncio.shield(taking)
-        except asyncio.CancelledError:
-            taking.add_done_callback(_let_go)
-            raise
+        descriptor = await aside(lambda: self.store.acquire(name), undo=os.close)
         try:
             yield
         finally:
@@ -283,12 +292,6 @@ def _is_running(state: UnitState) -> bool:
     """Whether it runs, or ends without having been told to: then systemd may start it again at any moment."""
     ends_by_itself = state.active_state is ActiveState.DEACTIVATING and not state.job
     return ends_by_itself or state.active_state not in _DOWN
-
-
-def _let_go(taken: asyncio.Future[int]) -> None:
-    """Close a lock that was taken for somebody who no longer waits for it."""
-    if not taken.exception():
-        os.close(taken.result())
 
 
 def _number(unit: str) -> int:

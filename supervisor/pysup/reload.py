@@ -11,7 +11,6 @@ which go on serving it until they end: were it closed later, nobody would be lef
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from pysup import jobs, names, revisions, sockets, starting, states
 from pysup.app import App
 from pysup.bus import systemd1
-from pysup.bus.connection import Bus
+from pysup.bus.protocol import Bus
 from pysup.errors import SpecError, StartFailed
 from pysup.front import Front
 from pysup.names import InstanceName
@@ -125,7 +124,7 @@ class Roll:
         units = [unit for unit in opened if names.is_socket(self.app.name, unit)]
         try:
             if opened:
-                await asyncio.to_thread(self.store.write_spare, opened)
+                self.store.write_spare(opened)
                 # systemd opens no socket while that runs which a connection to it would start.
                 stops = map(systemd1.stop_unit, await self._woken())
                 await jobs.perform(self.bus, [*stops, *map(systemd1.start_unit, units)])
@@ -158,7 +157,7 @@ class Roll:
         """Start instances that are not among the app's own, each with its files; *numbers* name their lines."""
         units = {names.spare_unit(self.app.name, kind): name for kind, name in zip(kinds, numbers, strict=True)}
         for files in kinds.values():
-            await asyncio.to_thread(self.store.write_spare, files)
+            self.store.write_spare(files)
         began = time.time()
         await jobs.perform(self.bus, [systemd1.start_unit(unit) for unit in units], timeout=self.options.timeout)
         await starting.survive_alone(self.bus, self.scope, self.app, units, began)

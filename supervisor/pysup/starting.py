@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from pysup import logs, names, states, status
+from pysup import names, states, status
 from pysup.app import App, ReadyWhen
-from pysup.bus.connection import Bus
+from pysup.bus.protocol import Bus
 from pysup.errors import StartFailed
 from pysup.explain import conclude
 from pysup.host import ports
+from pysup.loopless import aside, sleep
 from pysup.names import InstanceName
 from pysup.states import UnitState
 from pysup.store import Store
@@ -36,7 +36,7 @@ async def opened(bus: Bus, app: App, numbers: tuple[int, ...]) -> None:
     shut = [unit for unit in wanted if unit not in found or found[unit].active_state in _SHUT]
     if shut:
         first = wanted[shut[0]]
-        why = await asyncio.to_thread(ports.trouble, first.address)
+        why = await aside(lambda: ports.trouble(first.address))
         raise StartFailed(
             f"app {app.name!r} cannot listen on {first.address}: {why.what}",
             results=[(unit, "failed") for unit in shut],
@@ -77,7 +77,7 @@ async def _settled(bus: Bus, app: App, units: Sequence[str]) -> dict[str, UnitSt
     if found and app.ready.when is ReadyWhen.EXEC and not app.is_job:
         since = max(state.since or 0 for state in found.values())
         # Survival is a stretch of time; nothing else is waited for here.
-        await asyncio.sleep(max(0.0, min(since + SURVIVAL - time.time(), SURVIVAL)))
+        await sleep(max(0.0, min(since + SURVIVAL - time.time(), SURVIVAL)))
         found = await _states(bus, app, units)
     return found
 
@@ -126,9 +126,11 @@ async def _look(bus: Bus, store: Store, scope: Scope, begun: set[InstanceName]) 
 
 
 async def _failure(app: App, scope: Scope, failed: Sequence[Instance], begun: int, began: float) -> StartFailed:
-    failed = await asyncio.to_thread(lambda: [_as_it_ended(app, scope, one, began) for one in failed])
+    from pysup import logs  # what comes up needs none
+
+    failed = await aside(lambda: [_as_it_ended(app, scope, one, began) for one in failed])
     first = failed[0]
-    log = await asyncio.to_thread(lambda: logs.last_lines(app, scope, first.name, LOG_LINES, since=began))
+    log = await aside(lambda: logs.last_lines(app, scope, first.name, LOG_LINES, since=began))
     why = conclude(first, app, log)
     words = why.what if why else "it ended by itself, with exit code 0"
     times = "once" if first.restarts == 1 else f"{first.restarts} times"
@@ -149,6 +151,8 @@ def _as_it_ended(app: App, scope: Scope, one: Instance, began: float) -> Instanc
     state = ActiveState.ACTIVATING if one.active_state.is_up else one.active_state
     if one.last_exit and one.result != "success":
         return replace(one, active_state=state)
+    from pysup import logs  # as above
+
     end = one.last_exit or logs.last_exit(app, scope, one.name, since=began)
     result = logs.last_result(app, scope, one.name, since=began) or _result(end)
     return replace(one, active_state=ActiveState.ACTIVATING, last_exit=end, result=result)

@@ -1,14 +1,14 @@
 """The same API for blocking code: one line per method.
 
-What only asks goes over a blocking connection, which costs a quarter of an event loop's import; the rest runs the
-asynchronous Manager on a loop of its own.
+What only asks goes over a blocking connection, which costs a quarter of an event loop's import, and so does what needs
+no loop to change something; the rest runs the asynchronous Manager on a loop of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, overload
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from pysup.balancing import Wish
+    from pysup.changes import Changes
     from pysup.describe import Description
     from pysup.entrust import Secret
     from pysup.events import Event
@@ -97,19 +98,24 @@ class Manager:
             app = what
             if not wait and (begun := self._start_now(app, force=force)):
                 return begun
-            return self._run(lambda manager: manager.start(app, wait=wait, timeout=timeout, force=force))
+            return self._change(
+                lambda changes: changes.start(app, wait=wait, timeout=timeout, force=force), app, timeout
+            )
         known = what
-        return self._run(lambda manager: manager.start(known, wait=wait, timeout=timeout, force=force))
+        return self._change(
+            lambda changes: changes.begin(known, wait=wait, timeout=timeout, restart=False), known, timeout
+        )
 
     def define(self, app: App, *, anew: bool = False) -> AppStatus:
         """Have an app known without starting it."""
-        return self._run(lambda manager: manager.define(app, anew=anew))
+        return self._change(lambda changes: changes.define(app, anew=anew), app)
 
     def reload(self, what: App | Selectors, *, options: ReloadOptions | None = None) -> AppList:
         """Replace running instances by new ones."""
         from pysup.reload import USUAL
 
-        return self._run(lambda manager: manager.reload(what, options=options or USUAL))
+        how = options or USUAL
+        return self._change(lambda changes: changes.reload(what, options=how), what, how.timeout)
 
     def revisions(self, name: str) -> RevisionList:
         """What an app was."""
@@ -127,15 +133,19 @@ class Manager:
 
     def stop(self, selectors: Selectors, *, wait: bool = True, timeout: float | None = None) -> AppList:
         """Stop."""
-        return self._run(lambda manager: manager.stop(selectors, wait=wait, timeout=timeout))
+        return self._change(lambda changes: changes.stop(selectors, wait=wait, timeout=timeout), selectors, timeout)
 
     def restart(self, selectors: Selectors, *, wait: bool = True, timeout: float | None = None) -> AppList:
         """Stop and start."""
-        return self._run(lambda manager: manager.restart(selectors, wait=wait, timeout=timeout))
+        return self._change(
+            lambda changes: changes.begin(selectors, wait=wait, timeout=timeout, restart=True), selectors, timeout
+        )
 
     def delete(self, selectors: Selectors, *, timeout: float | None = None, keep_secrets: bool = False) -> NameList:
         """Stop and forget."""
-        return self._run(lambda manager: manager.delete(selectors, timeout=timeout, keep_secrets=keep_secrets))
+        return self._change(
+            lambda changes: changes.delete(selectors, timeout=timeout, keep_secrets=keep_secrets), selectors, timeout
+        )
 
     def set_secret(
         self,
@@ -169,7 +179,7 @@ class Manager:
 
     def scale(self, name: str, count: int, *, wait: bool = True, timeout: float | None = None) -> AppStatus:
         """Have *count* instances."""
-        return self._run(lambda manager: manager.scale(name, count, wait=wait, timeout=timeout))
+        return self._change(lambda changes: changes.scale(name, count, wait=wait, timeout=timeout), name, timeout)
 
     def balance(self, name: str, wish: Wish, *, timeout: float | None = None) -> AppStatus:
         """Put a balancer before an app."""
@@ -220,11 +230,11 @@ class Manager:
 
     def save(self, selectors: Selectors = selector.ALL) -> NameList:
         """Keep apps over a reboot."""
-        return self._run(lambda manager: manager.save(selectors))
+        return self._change(lambda changes: changes.move(selectors, saved=True), selectors)
 
     def unsave(self, selectors: Selectors = selector.ALL) -> NameList:
         """Keep apps until the next reboot only."""
-        return self._run(lambda manager: manager.unsave(selectors))
+        return self._change(lambda changes: changes.move(selectors, saved=False), selectors)
 
     def send_signal(self, selectors: Selectors, signal: str, *, whom: str = "main") -> InstanceList:
         """Send a signal."""
@@ -307,6 +317,19 @@ class Manager:
         asked = Asked(app=app.name, at=time.time(), by=local.caller(), verb="start")
         journal.send(deeds.encode(asked, self.scope))
         return replace(status.assemble(self._store.get(app.name), {}, self.scope), notes=notes)
+
+    def _change(
+        self, call: Callable[[Changes], Coroutine[object, None, T]], what: App | Selectors, timeout: float | None = None
+    ) -> T:
+        """Change something: without an event loop, unless there is one or a balancer or a time limit needs it."""
+        from pysup import changes, converge, loopless  # who only asks need not load them
+
+        ground.require_rights(self.scope)
+        if self._manager or timeout is not None or changes.needs_loop(self._store, what):
+            return self._run(lambda manager: manager.changing(call))
+        workshop = converge.Workshop(self.scope, self._store)
+        with local.connect(self.scope) as bus:
+            return loopless.run(call(changes.Changes(bus=bus, scope=self.scope, store=self._store, workshop=workshop)))
 
     def _run(self, call: Callable[[AsyncManager], Awaitable[T]]) -> T:
         manager = self._started()

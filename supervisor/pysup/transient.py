@@ -23,7 +23,7 @@ from pysup import check, disk, jobs, names, states
 from pysup.app import Limits
 from pysup.bus import systemd1
 from pysup.bus.call import NO_SUCH_UNIT
-from pysup.bus.connection import Bus
+from pysup.bus.protocol import Bus
 from pysup.errors import BusError, Conflict, JobFailed, NotPermitted, SpecError, StoreError
 from pysup.host import features, ground, owners, users
 from pysup.isolation import account

@@ -12,7 +12,7 @@ from typing import Self, cast
 from pysup import names, states, track
 from pysup.bus import systemd1
 from pysup.bus.call import Signal
-from pysup.bus.connection import Bus
+from pysup.bus.protocol import Bus
 from pysup.errors import BusError, EnvironmentProblem, PysupError
 from pysup.events import NO_BRAKE, Brake, Event, Failed, Lost, Stopped
 from pysup.names import InstanceName

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
@@ -14,6 +14,7 @@ from dbus_fast.aio import MessageBus
 from pysup.bus import call as call_values
 from pysup.bus import systemd1
 from pysup.bus.call import PROPERTIES, Call, Conversation, Reply, Signal, T, carry, check, error, is_repeatable
+from pysup.bus.protocol import Bus, Listener
 from pysup.errors import BusError, BusLost, PysupError
 
 # dbus-daemon allows 128 calls without a reply for each connection, and dbus-fast ends the connection on EAGAIN
@@ -21,26 +22,6 @@ from pysup.errors import BusError, BusLost, PysupError
 IN_FLIGHT = 64
 
 REEXEC_TIMEOUT = 25.0
-
-Listener = Callable[[Signal], None]
-
-
-class Bus(Protocol):
-    """What the manager needs of a bus; the real connection and the fake in ``pysup.testing`` both are one."""
-
-    async def call(self, call: Call) -> tuple[object, ...]: ...
-
-    async def calls(self, calls: Sequence[Call]) -> list[Reply]: ...
-
-    async def converse(self, conversation: Conversation[T]) -> T: ...
-
-    async def match(self, rule: str) -> None: ...
-
-    def listening(self, listener: Listener) -> contextlib.AbstractContextManager[None]: ...
-
-    async def ended(self) -> None: ...
-
-    async def close(self) -> None: ...
 
 
 class Connection:
@@ -145,6 +126,10 @@ class Connection:
         finally:
             self._listeners.remove(listener)
 
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return as soon as *condition* holds, which is asked again after every signal; raises BusLost."""
+        await wait(self, condition)
+
     async def ended(self) -> None:
         """Return once the connection has ended, by whoever's will."""
         if self._end:
@@ -162,6 +147,23 @@ class Connection:
         signal = Signal(message.member or "", message.path or "", message.interface or "", values)
         for listener in tuple(self._listeners):
             listener(signal)
+
+
+async def wait(bus: Bus, condition: Callable[[], bool]) -> None:
+    """``until`` of a bus, by its ``listening`` and ``ended``."""
+    news = asyncio.Event()
+    with bus.listening(lambda _: news.set()):
+        ended = asyncio.create_task(bus.ended(), name="pysup bus: ended")
+        try:
+            while not condition():
+                waiting = asyncio.create_task(news.wait(), name="pysup bus: news")
+                await asyncio.wait({ended, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                waiting.cancel()
+                if ended.done():
+                    raise BusLost("the bus went away", hint="Type: systemctl status dbus")
+                news.clear()
+        finally:
+            ended.cancel()
 
 
 def _sent(value: object) -> object:

@@ -1,4 +1,4 @@
-"""D-Bus messages as bytes: writes the calls that pysup makes, and reads whatever may come back.
+"""D-Bus messages as bytes: writes the calls that pysup makes, and reads whatever may come in.
 
 Only for the blocking connection. The rules are in the D-Bus specification, "Type System" and "Message Protocol".
 """
@@ -6,12 +6,13 @@ Only for the blocking connection. The rules are in the D-Bus specification, "Typ
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pysup.bus.call import Call
 
-METHOD_RETURN, ERROR = 2, 3
+METHOD_RETURN, ERROR, SIGNAL = 2, 3, 4
 
 _CALL, _NO_FLAGS, _VERSION = 1, 0, 1
 _PATH, _INTERFACE, _MEMBER, _ERROR_NAME, _REPLY_SERIAL, _DESTINATION, _SIGNATURE = 1, 2, 3, 4, 5, 6, 8
@@ -28,6 +29,9 @@ class Message(NamedTuple):
     reply_serial: int
     error_name: str
     body: tuple[object, ...]
+    path: str = ""
+    interface: str = ""
+    member: str = ""
 
 
 def write(call: Call, serial: int) -> bytes:
@@ -66,7 +70,8 @@ def _read(data: bytes) -> Message:
     reader.at = end + -end % 8
     body = tuple(reader.values(str(fields.get(_SIGNATURE, ""))))
     serial = fields.get(_REPLY_SERIAL)
-    return Message(data[1], serial if isinstance(serial, int) else 0, str(fields.get(_ERROR_NAME, "")), body)
+    texts = (str(fields.get(code, "")) for code in (_PATH, _INTERFACE, _MEMBER))
+    return Message(data[1], serial if isinstance(serial, int) else 0, str(fields.get(_ERROR_NAME, "")), body, *texts)
 
 
 def _order(data: bytes | bytearray) -> str:
@@ -85,12 +90,7 @@ class _Reader:
 
     def values(self, signature: str) -> list[object]:
         """As many values as the signature has complete types."""
-        found, index = [], 0
-        while index < len(signature):
-            end = _end(signature, index)
-            found.append(self._value(signature[index:end]))
-            index = end
-        return found
+        return [self._value(kind) for kind in _types(signature)]
 
     def field(self) -> tuple[int, object]:
         """One of the header's fields: its code and value."""
@@ -187,28 +187,43 @@ def _texts(args: tuple[str, ...]) -> bytes:
 def _body(signature: str, args: tuple[object, ...]) -> bytes:
     if signature.strip("s") == "":
         return _texts(args)
-    body, index = bytearray(), 0
-    for value in args:
-        end = _end(signature, index)
-        _put(body, signature[index:end], value)
-        index = end
+    body = bytearray()
+    for kind, value in zip(_types(signature), args, strict=True):
+        _put(body, kind, value)
     return bytes(body)
 
 
-def _put(body: bytearray, kind: str, value: object) -> None:
+def _put(body: bytearray, kind: str, value: Any) -> None:
+    if kind[0] not in _ALIGNMENTS or kind[0] in "g{":
+        raise ValueError(f"no call of pysup's has the type {kind!r}")
     body += b"\0" * (-len(body) % _ALIGNMENTS[kind[0]])
     if kind in _NUMBERS:
         body += struct.pack("<" + _NUMBERS[kind], value)
-    elif kind == "s":
+    elif kind in "so":
         body += _text(str(value))
-    elif kind[0] == "a" and isinstance(value, list) and _ALIGNMENTS[kind[1]] <= _ALIGNMENTS["a"]:
-        start = len(body) + 4
-        body += b"\0\0\0\0"
+    elif kind == "v":
+        body += bytes([len(value.signature)]) + value.signature.encode() + b"\0"
+        _put(body, value.signature, value.value)
+    elif kind[0] == "(":
+        for inner, item in zip(_types(kind[1:-1]), value, strict=True):
+            _put(body, inner, item)
+    else:
+        at = len(body)
+        body += b"\0" * 4
+        body += b"\0" * (-len(body) % _ALIGNMENTS[kind[1]])
+        start = len(body)
         for item in value:
             _put(body, kind[1:], item)
-        struct.pack_into("<I", body, start - 4, len(body) - start)
-    else:
-        raise ValueError(f"no call of pysup's has the type {kind!r}")
+        struct.pack_into("<I", body, at, len(body) - start)
+
+
+def _types(signature: str) -> Iterator[str]:
+    """The complete types of a signature."""
+    index = 0
+    while index < len(signature):
+        end = _end(signature, index)
+        yield signature[index:end]
+        index = end
 
 
 def _text(text: str) -> bytes:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pysup import jobs, logs, names, starting, states
 from pysup.app import App
 from pysup.bus import systemd1
-from pysup.bus.connection import Bus
+from pysup.bus.protocol import Bus
 from pysup.errors import SpecError, StartFailed
 from pysup.host import seccomp
 from pysup.isolation import findings

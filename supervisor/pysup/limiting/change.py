@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from pysup import preflight, revisions, states, status
 from pysup.bus import systemd1
-from pysup.bus.connection import Bus
+from pysup.bus.protocol import Bus
 from pysup.converge import Workshop
 from pysup.errors import PysupError
 from pysup.limiting import foresee, groups, live, namespaces, words

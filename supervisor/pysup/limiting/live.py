@@ -13,7 +13,7 @@ from typing import Any, cast
 from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.call import check
-from pysup.bus.connection import Bus
+from pysup.bus.protocol import Bus
 from pysup.errors import BusError, SpecError
 from pysup.host import cgroups, tuning
 from pysup.limiting.groups import Group, Kind

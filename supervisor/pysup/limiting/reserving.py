@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from pysup import states
 from pysup.app import App
 from pysup.bus import systemd1
-from pysup.bus.connection import Bus
+from pysup.bus.protocol import Bus
 from pysup.limits.table import BY_FIELD, property_of
 from pysup.machine import Machine
 from pysup.placement import reserved
@@ -28,5 +26,5 @@ async def settle(bus: Bus, store: Store, machine: Machine, before: App | None, a
     running = await bus.converse(states.active(list(cpus)))
     for unit in running:  # those that do not run begin with their drop-in
         await bus.call(systemd1.set_unit_properties(unit, [property_of(_CPUS, cpus[unit])]))
-        await asyncio.to_thread(store.drop_properties, unit, [_CPUS.directive])
+        store.drop_properties(unit, [_CPUS.directive])
     await bus.call(systemd1.reload())

@@ -6,32 +6,21 @@ import asyncio
 import contextlib
 import signal as signals
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, TypeVar, overload
 
-from pysup import check, deeds, journal, local, preflight, selector, status, stdin
+from pysup import check, local, preflight, selector, stdin
 from pysup.app import App
 from pysup.bus import systemd1
+from pysup.changes import Changes
 from pysup.converge import Workshop
 from pysup.errors import Conflict, PysupError, StartFailed
-from pysup.events import (
-    Asked,
-    Deleted,
-    Limited,
-    OfApp,
-    Reloaded,
-    Saved,
-    Scaled,
-    SecretRemoved,
-    SecretSet,
-    Unsaved,
-)
+from pysup.events import Limited, SecretRemoved, SecretSet
 from pysup.host import ground
 from pysup.machine import Machine
-from pysup.manager.reading import AppList, ChosenList, Connect, LimitsList, Reader, Selectors
+from pysup.manager.reading import AppList, Connect, LimitsList, Reader, Selectors
 from pysup.names import InstanceName
-from pysup.operate import Operator
 from pysup.reload import USUAL, ReloadOptions
 from pysup.store import Store
 from pysup.unit import AppStatus, Scope
@@ -45,6 +34,7 @@ if TYPE_CHECKING:
     from pysup.limiting.words import Wish as Wished
     from pysup.transient import RunOptions, RunResult
 
+T = TypeVar("T")
 NameList = list[str]  # aliases, because in the class below ``list`` is a method
 InstanceList = list[InstanceName]
 
@@ -86,35 +76,21 @@ class Manager(Reader):
         lines, JobTimeout after *timeout* seconds, SpecError, and Conflict if an app of that name runs with other
         settings; *force* replaces it.
         """
+        changes = await self._changes()
         if isinstance(what, App):
-            what = self._store.with_secrets(what)
-            preflight.check(what, self.scope, self._store)
-            preflight.prepare(what)
-            bus, operator = await self._reached(), await self._operator()
-            notes = await bus.converse(preflight.ask(what, self.scope))
-            self._record(Asked(app=what.name, at=time.time(), verb="start"))
-            begun = await operator.converge(what, restart=force, force=force)
-            await operator.finish([begun], wait=wait, timeout=timeout)
-            if wait:
-                return replace(await self.get(what.name), notes=notes)
-            return replace(status.assemble(self._store.get(what.name), {}, self.scope), notes=notes)
-        return await self._begin(what, wait=wait, timeout=timeout, restart=False)
+            return await changes.start(what, wait=wait, timeout=timeout, force=force)
+        return await changes.begin(what, wait=wait, timeout=timeout, restart=False)
 
     async def define(self, app: App, *, anew: bool = False) -> AppStatus:
         """Have an app known, or known as it is now, without starting it. What runs of it goes on as it is.
 
         With *anew* its files are written again, even if they should say the same.
         """
-        app = self._store.with_secrets(app)
-        preflight.check(app, self.scope, self._store)
-        preflight.prepare(app)
-        operator = await self._operator()
-        await operator.define(app, anew=anew)
-        return await self.get(app.name)
+        return await (await self._changes()).define(app, anew=anew)
 
     async def restart(self, selectors: Selectors, *, wait: bool = True, timeout: float | None = None) -> AppList:
         """Stop and start; what does not run is started. Waits and raises like ``start``."""
-        return await self._begin(selectors, wait=wait, timeout=timeout, restart=True)
+        return await (await self._changes()).begin(selectors, wait=wait, timeout=timeout, restart=True)
 
     async def reload(self, what: App | Selectors, *, options: ReloadOptions = USUAL) -> AppList:
         """Replace running instances by new ones, of changed code or, given an App, of changed settings.
@@ -123,21 +99,7 @@ class Manager(Reader):
         they are replaced, as many at a time, each once those before it are ready. If a spare fails, nothing was
         touched. Raises StartFailed, which says what runs what, and Conflict while another reload is under way.
         """
-        operator = await self._operator()
-        chosen = [] if isinstance(what, App) else self._choose_whole(what, "reload")
-        notes: dict[str, tuple[str, ...]] = {}
-        apps = [what] if isinstance(what, App) else [self._store.get(one.app).require() for one in chosen]
-        apps = [self._store.with_secrets(app) for app in apps]
-        for app in apps:
-            preflight.check(app, self.scope, self._store)
-            preflight.prepare(app)
-            with self._store.claim(app.name, "reload"):
-                gap = await operator.reload(app, options)
-            if gap:
-                notes[app.name] = (f"it was down for a moment: {gap}",)
-            self._record(Reloaded(app=app.name, at=time.time()))
-        found = await self.list([app.name for app in apps])
-        return [replace(one, notes=notes.get(one.name, ())) for one in found]
+        return await (await self._changes()).reload(what, options=options)
 
     async def try_isolation(self, app: App, *, seconds: float = 3.0, timeout: float | None = None) -> Trial:
         """Run one instance of *app*, as it is isolated there, apart from all clients, and say what it was denied.
@@ -148,7 +110,7 @@ class Manager(Reader):
 
         trial.check(app)
         preflight.check(app, self.scope, self._store)
-        await self._operator()  # requires the rights
+        await self._changes()  # requires the rights
         attempt = trial.Attempt(
             bus=await self._reached(),
             store=self._store,
@@ -176,23 +138,13 @@ class Manager(Reader):
 
     async def stop(self, selectors: Selectors, *, wait: bool = True, timeout: float | None = None) -> AppList:
         """Stop; returns when every process has ended. What is stopped stays known."""
-        operator, chosen = await self._operator(), self._choose(selectors)
-        self._record_asked("stop", chosen)
-        await operator.stop(chosen, wait=wait, timeout=timeout)
-        return await self.list(selectors)
+        return await (await self._changes()).stop(selectors, wait=wait, timeout=timeout)
 
     async def delete(
         self, selectors: Selectors, *, timeout: float | None = None, keep_secrets: bool = False
     ) -> NameList:
         """Stop apps and forget them, with their balancers: unit files and secrets go. Returns their names."""
-        chosen = self._choose_whole(selectors, "delete")
-        operator = await self._operator()
-        deleted = await operator.delete(chosen, timeout=timeout)
-        for name in deleted:
-            if not keep_secrets:
-                self._store.forget_secrets(name)
-            self._record(Deleted(app=name, at=time.time()))
-        return deleted
+        return await (await self._changes()).delete(selectors, timeout=timeout, keep_secrets=keep_secrets)
 
     async def set_secret(
         self,
@@ -213,24 +165,18 @@ class Manager(Reader):
         entrusting = await self._entrusting(app, name, restart=restart, options=options)
         version = await (await self._reached()).converse(preflight.version())
         done = await entrusting.set(value, variable=variable, version=version)
-        self._record(SecretSet(app=app, at=time.time(), secret=name))
+        (await self._changes()).record(SecretSet(app=app, at=time.time(), secret=name))
         return done
 
     async def remove_secret(self, app: str, name: str, *, restart: bool = True, options: ReloadOptions = USUAL) -> bool:
         """Take a secret away that ``set_secret`` kept; True if instances were replaced for it. Raises NotFound."""
         replaced = await (await self._entrusting(app, name, restart=restart, options=options)).remove()
-        self._record(SecretRemoved(app=app, at=time.time(), secret=name))
+        (await self._changes()).record(SecretRemoved(app=app, at=time.time(), secret=name))
         return replaced
 
     async def scale(self, name: str, count: int, *, wait: bool = True, timeout: float | None = None) -> AppStatus:
         """Have *count* instances: the highest numbers go, missing ones come. Waits and raises like ``start``."""
-        stored = self._store.get(name)
-        app = replace(stored.require(), instances=count)
-        operator = await self._operator()
-        begun = await operator.converge(app, force=True)
-        self._record(Scaled(app=name, at=time.time(), before=len(stored.numbers), count=len(begun.rendered.numbers)))
-        await operator.finish([begun], wait=wait, timeout=timeout)
-        return await self.get(name)
+        return await (await self._changes()).scale(name, count, wait=wait, timeout=timeout)
 
     async def balance(self, name: str, wish: Wish, *, timeout: float | None = None) -> AppStatus:
         """Put a balancer before an app, or change the one that is there without refusing a connection.
@@ -243,7 +189,7 @@ class Manager(Reader):
         is_new = self._store.find(app.name) is None
         try:
             if app.balance and app.balance.include:
-                await (await self._operator()).include(app, timeout=timeout)
+                await (await self._changes()).operator.include(app, timeout=timeout)
             else:
                 await self.reload(app, options=ReloadOptions(timeout=timeout))
         except StartFailed:
@@ -254,11 +200,11 @@ class Manager(Reader):
 
     async def save(self, selectors: Selectors = selector.ALL) -> NameList:
         """Keep apps over a reboot: their files move, nothing restarts. Returns the names of those that moved."""
-        return await self._move(selectors, saved=True)
+        return await (await self._changes()).move(selectors, saved=True)
 
     async def unsave(self, selectors: Selectors = selector.ALL) -> NameList:
         """Keep apps until the next reboot only. Returns the names of those that moved."""
-        return await self._move(selectors, saved=False)
+        return await (await self._changes()).move(selectors, saved=False)
 
     async def send_signal(self, selectors: Selectors, signal: str, *, whom: str = "main") -> InstanceList:
         """Send a signal to the main process of running instances, or to ``all`` of theirs. Returns who got it."""
@@ -303,34 +249,34 @@ class Manager(Reader):
         from pysup.limiting import foresee, view, words
 
         wish = assignments if isinstance(assignments, words.Wish) else words.wish(assignments, total=total)
-        chosen = self._choose(selectors)
+        changes = await self._changes()
+        chosen = changes.choose(selectors)
         before = [(self._store.get(one.app).require(), one) for one in chosen]
-        operator = await self._operator()
-        held = await operator.bus.converse(foresee.apps([(app, wish.of(app, one)) for app, one in before]))
+        held = await changes.bus.converse(foresee.apps([(app, wish.of(app, one)) for app, one in before]))
         told = await asyncio.to_thread(foresee.check, held, force=force)
         with contextlib.ExitStack() as busy:
             for one in chosen:
                 busy.enter_context(self._store.claim(one.app, "reload"))
-            notes = await operator.limit(chosen, wish)
+            notes = await changes.operator.limit(chosen, wish)
         for one in chosen:
-            self._record(Limited(app=one.app, at=time.time(), instances=() if one.whole else one.numbers))
-        found = await operator.bus.converse(view.apps(self._store, self.scope, selectors))
+            changes.record(Limited(app=one.app, at=time.time(), instances=() if one.whole else one.numbers))
+        found = await changes.bus.converse(view.apps(self._store, self.scope, selectors))
         return [replace(one, notes=(*told, *notes[one.name], *one.notes)) for one in found]
 
     async def limit_namespace(self, name: str, assignments: Sequence[str], *, force: bool = False) -> LimitsView:
         """Have other limits for all apps of a namespace together. Raises like ``limit``."""
         from pysup.limiting import change, view
 
-        operator = await self._operator()
-        told = await change.namespace(operator.bus, self._store, name, assignments, force=force)
-        found = await operator.bus.converse(view.namespace(self._store, self.scope, name))
+        bus = (await self._changes()).bus
+        told = await change.namespace(bus, self._store, name, assignments, force=force)
+        found = await bus.converse(view.namespace(self._store, self.scope, name))
         return replace(found, notes=(*told, *found.notes))
 
     async def set_hooks(self, hooks: Hooks) -> None:
         """Have these hooks, for all apps and for single ones, and no others; ``pysup.hooks.read`` reads them."""
         from pysup import hooks as files
 
-        await self._operator()  # requires the rights
+        await self._changes()  # requires the rights
         if await asyncio.to_thread(files.write, self._store, self.scope, hooks, local.python()):
             await (await self._reached()).call(systemd1.reload())
 
@@ -346,7 +292,7 @@ class Manager(Reader):
     async def _entrusting(self, app: str, name: str, *, restart: bool, options: ReloadOptions) -> Entrusting:
         from pysup.entrust import Entrusting
 
-        await self._operator()  # requires the rights
+        await self._changes()  # requires the rights
         return Entrusting(
             hands=self,
             store=self._store,
@@ -358,44 +304,12 @@ class Manager(Reader):
             is_real=self._is_real,
         )
 
-    async def _begin(self, selectors: Selectors, *, wait: bool, timeout: float | None, restart: bool) -> AppList:
-        operator = await self._operator()
-        chosen = self._choose(selectors)
-        wanted = [(self._store.get(one.app).require(), one) for one in chosen]
-        self._record_asked("restart" if restart else "start", chosen)
-        begun = [await operator.converge(app, one, restart=restart, force=True) for app, one in wanted]
-        await operator.finish(begun, wait=wait, timeout=timeout)
-        return await self.list(selectors)
+    async def changing(self, call: Callable[[Changes], Awaitable[T]]) -> T:
+        """What *call* gives for that which changes things; for ``pysup.sync``."""
+        return await call(await self._changes())
 
-    async def _move(self, selectors: Selectors, *, saved: bool) -> NameList:
-        chosen = self._choose_whole(selectors, "save")
-        operator = await self._operator()
-        moved = await operator.move([one.app for one in chosen], saved=saved)
-        for name in moved:
-            self._record((Saved if saved else Unsaved)(app=name, at=time.time()))
-        return moved
-
-    def _record_asked(self, verb: str, chosen: ChosenList) -> None:
-        for one in chosen:
-            numbers = () if one.whole else one.numbers
-            self._record(Asked(app=one.app, at=time.time(), verb=verb, instances=numbers))
-
-    def _record(self, event: OfApp) -> None:
-        """Have history know it."""
-        if self._is_real:
-            journal.send(deeds.encode(replace(event, by=local.caller()), self.scope))
-
-    def _choose_whole(self, selectors: Selectors, verb: str) -> ChosenList:
-        chosen = self._choose(selectors)
-        for one in chosen:
-            if not one.whole:
-                raise Conflict(
-                    f"{verb} is for whole apps, not for instances of {one.app!r}",
-                    hint=f"pysup scale {one.app} N changes how many there are; pysup stop ends one.",
-                )
-        return chosen
-
-    async def _operator(self) -> Operator:
+    async def _changes(self) -> Changes:
         if self._is_real:
             ground.require_rights(self.scope)
-        return Operator(await self._reached(), self.scope, self._store, self._workshop)
+        bus = await self._reached()
+        return Changes(bus=bus, scope=self.scope, store=self._store, workshop=self._workshop, is_real=self._is_real)

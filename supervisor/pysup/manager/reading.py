@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Self
 
 from pysup import history, journal, local, logs, selector, status
 from pysup.brakes import Specs
-from pysup.bus.connection import Bus, Connection
+from pysup.bus.connection import Connection
+from pysup.bus.protocol import Bus
 from pysup.events import Event
 from pysup.host import ground
 from pysup.journal import Entry
 from pysup.logs import LogOptions
-from pysup.selector import Chosen
 from pysup.store import Store
 from pysup.stream import Stream
 from pysup.unit import AppStatus, Scope
@@ -35,7 +35,6 @@ Connect = Callable[[], contextlib.AbstractAsyncContextManager[Bus]]
 
 # Aliases, because in the class below ``list`` is a method.
 AppList = list[AppStatus]
-ChosenList = list[Chosen]
 DescriptionList = list["Description"]
 CheckList = list["Check"]
 EventList = list[Event]
@@ -164,11 +163,9 @@ class Reader:
 
         return await (await self._reached()).converse(doctor.checks(self._store, self.scope))
 
-    def _choose(self, selectors: Selectors) -> ChosenList:
-        return selector.select(selectors, status.known(status.read(self._store)))
-
     def _wanted(self, selectors: Selectors) -> history.Wanted:
-        chosen = self._choose(selectors) if selectors != selector.ALL else None
+        known = status.known(status.read(self._store))
+        chosen = selector.select(selectors, known) if selectors != selector.ALL else None
         return history.wanted(self.scope, local.owner(self.scope), chosen)
 
     async def _reached(self) -> Bus:

@@ -26,7 +26,8 @@ from pysup.bus.call import (
     Variant,
     carry,
 )
-from pysup.bus.connection import Listener
+from pysup.bus.connection import wait
+from pysup.bus.protocol import Listener
 from pysup.errors import BusError, PysupError
 from pysup.machine import Machine
 from pysup.manager import Manager
@@ -124,6 +125,10 @@ class FakeSystemd:
             yield
         finally:
             self._listeners.remove(listener)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return as soon as *condition* holds, which is asked again after every signal."""
+        await wait(self, condition)
 
     async def ended(self) -> None:
         """Return once the connection has been broken."""

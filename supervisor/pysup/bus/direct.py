@@ -1,0 +1,77 @@
+"""The connection for coroutines that run without an event loop: none of its methods gives way."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+from pysup.bus import systemd1
+from pysup.bus.blocking import BlockingConnection
+from pysup.bus.call import Call, Conversation, Reply, Signal, T, check
+from pysup.bus.protocol import Listener
+from pysup.errors import BusLost
+
+
+class DirectConnection:
+    """A connection to the bus at an address; a context manager. Raises OSError when it cannot be made."""
+
+    def __init__(self, address: str) -> None:
+        self._listeners: list[Listener] = []
+        self._matches: set[str] = set()
+        self._connection = BlockingConnection(address, hear=self._hear)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    async def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
+
+    async def call(self, call: Call) -> tuple[object, ...]:
+        """Make a call; its values, or the error raised."""
+        return check((await self.calls([call]))[0])
+
+    async def calls(self, calls: Sequence[Call]) -> list[Reply]:
+        """Make the calls together; replies, or what they raised, in their order."""
+        return self._connection.call(calls)
+
+    async def converse(self, conversation: Conversation[T]) -> T:
+        """Carry a conversation to its end."""
+        return self._connection.converse(conversation)
+
+    async def match(self, rule: str) -> None:
+        """Have the bus hand on the signals of a rule; once is enough."""
+        if rule not in self._matches:
+            await self.call(systemd1.add_match(rule))
+            self._matches.add(rule)
+
+    @contextlib.contextmanager
+    def listening(self, listener: Listener) -> Iterator[None]:
+        """Hand every signal to *listener* while the block lasts."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return as soon as *condition* holds, which is asked again after every signal; raises BusLost."""
+        while not condition():
+            self._connection.wait()
+
+    async def ended(self) -> None:
+        """Return once the connection has ended, by whoever's will."""
+        with contextlib.suppress(BusLost):
+            while True:
+                self._connection.wait()
+
+    def _hear(self, signal: Signal) -> None:
+        for listener in tuple(self._listeners):
+            listener(signal)
