@@ -215,6 +215,14 @@ def test_a_daemon_reexec_while_blocking_code_waits_loses_nothing(blocking: Block
         assert [one.state for one in starting.result(60).instances] == ["active"]
 
 
+async def test_blocking_code_may_be_called_where_an_event_loop_runs(scope: Scope) -> None:
+    """It holds the loop up, as any blocking code does, and half done is nothing."""
+    with BlockingManager(scope) as manager:
+        assert [one.state for one in manager.start(apps.app()).instances] == ["active"]
+        assert [one.state for one in manager.reload("web")[0].instances] == ["active"]
+        assert manager.delete("web") == ["web"]
+
+
 @pytest.mark.systemd
 def test_a_bus_that_goes_away_while_blocking_code_waits_is_told() -> None:
     """What was begun goes on."""

@@ -6,33 +6,38 @@ carries it to its end at once. With a loop the same coroutines wait as all other
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from typing import TypeVar
 
 T = TypeVar("T")
 
+_is_alone: ContextVar[bool] = ContextVar("is_alone", default=False)
+
 
 def run(coroutine: Coroutine[object, None, T]) -> T:
     """What the coroutine returns. Raises RuntimeError if it waits for what needs a loop."""
+    token = _is_alone.set(True)
     try:
         coroutine.send(None)
     except StopIteration as end:
         result: T = end.value
         return result
-    coroutine.close()
+    finally:
+        _is_alone.reset(token)
+        coroutine.close()
     raise RuntimeError("it waits for what only an event loop brings about")
 
 
 async def sleep(seconds: float) -> None:
     """Wait."""
-    if _has_loop():
-        import asyncio  # it is there
-
-        await asyncio.sleep(seconds)
-    else:
+    if _is_alone.get():
         time.sleep(seconds)  # noqa: ASYNC251 (there is nobody to hold up)
+        return
+    import asyncio  # whoever comes here has it
+
+    await asyncio.sleep(seconds)
 
 
 async def aside(function: Callable[[], T], *, undo: Callable[[T], object] | None = None) -> T:
@@ -40,9 +45,9 @@ async def aside(function: Callable[[], T], *, undo: Callable[[T], object] | None
 
     *undo* takes what it returned if nobody waits for it any more.
     """
-    if not _has_loop():
+    if _is_alone.get():
         return function()
-    import asyncio  # it is there
+    import asyncio  # whoever comes here has it
 
     working = asyncio.ensure_future(asyncio.to_thread(function))
     try:
@@ -51,15 +56,3 @@ async def aside(function: Callable[[], T], *, undo: Callable[[T], object] | None
         if undo:
             working.add_done_callback(lambda done: None if done.exception() else undo(done.result()))
         raise
-
-
-def _has_loop() -> bool:
-    if "asyncio" not in sys.modules:
-        return False
-    import asyncio  # it is there
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
