@@ -314,6 +314,15 @@ def test_what_this_systemd_cannot_do_is_said_and_not_dropped_in_silence(manager:
     )
 
 
+def test_a_program_that_computes_for_a_while_before_it_fails_fails_its_start(manager: Manager) -> None:
+    """As large ones do that load for a second, and any on a busy machine: what never comes to rest is not awaited."""
+    code = "import time; end = time.monotonic() + {}\nwhile time.monotonic() < end: pass\nraise SystemExit(3)"
+    with pytest.raises(StartFailed, match="exit code 3"):
+        manager.start(apps.app(command=(*programs.PYTHON, code.format(1)), restart=Restart.NO))
+    started = manager.start(apps.app("hog", command=(*programs.PYTHON, code.format(3600)), restart=Restart.NO))
+    assert [one.is_up for one in started.instances] == [True]
+
+
 def test_a_start_fails_with_the_first_failure_though_systemd_goes_on_trying(manager: Manager) -> None:
     """A program that never becomes ready and is started again and again, without a limit."""
     app = apps.app(

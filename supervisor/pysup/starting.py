@@ -11,7 +11,7 @@ from pysup.app import App, ReadyWhen
 from pysup.bus.protocol import Bus
 from pysup.errors import StartFailed
 from pysup.explain import conclude
-from pysup.host import ports
+from pysup.host import ports, processes
 from pysup.loopless import aside, sleep
 from pysup.names import InstanceName
 from pysup.states import UnitState
@@ -19,6 +19,8 @@ from pysup.store import Store
 from pysup.unit import ActiveState, Exit, Instance, Scope
 
 SURVIVAL = 0.5
+BUSY = 3.0  # a program that is to fail may take so long until it does: a large one, or any on a busy machine
+_PAUSE = 0.05
 _SHUT = (ActiveState.INACTIVE, ActiveState.FAILED)
 LOG_LINES = 10
 _MANY = 20
@@ -72,14 +74,20 @@ async def survive_alone(bus: Bus, scope: Scope, app: App, units: Mapping[str, In
 
 
 async def _settled(bus: Bus, app: App, units: Sequence[str]) -> dict[str, UnitState]:
-    """How units are, where systemd cannot tell whether they are ready when they have had half a second."""
+    """How units are, where systemd cannot tell whether they are ready when they have had half a second.
+
+    Those whose main process has not come to rest by then are still about to start, and have up to three.
+    """
     found = await _states(bus, app, units)
-    if found and app.ready.when is ReadyWhen.EXEC and not app.is_job:
-        since = max(state.since or 0 for state in found.values())
-        # Survival is a stretch of time; nothing else is waited for here.
-        await sleep(max(0.0, min(since + SURVIVAL - time.time(), SURVIVAL)))
-        found = await _states(bus, app, units)
-    return found
+    if not found or app.ready.when is not ReadyWhen.EXEC or app.is_job:
+        return found
+    since = max(state.since or 0 for state in found.values())
+    # Survival is a stretch of time, and nobody tells when a process comes to rest.
+    await sleep(max(0.0, min(since + SURVIVAL - time.time(), SURVIVAL)))
+    deadline = time.monotonic() + BUSY - SURVIVAL
+    while any(state.pid and processes.is_busy(state.pid) for state in found.values()) and time.monotonic() < deadline:
+        await sleep(_PAUSE)
+    return await _states(bus, app, units)
 
 
 async def _states(bus: Bus, app: App, units: Sequence[str], *, detail: bool = False) -> dict[str, UnitState]:

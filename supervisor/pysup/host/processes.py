@@ -49,6 +49,12 @@ def read(pid: int, *, proc: str = PROC) -> Process | None:
     )
 
 
+def is_busy(pid: int, *, proc: str = PROC) -> bool:
+    """Whether it computes, waits for a CPU or a disk, or has just ended and nobody knows it yet."""
+    text = read_file(f"{proc}/{pid}/stat")
+    return text is not None and text[text.rfind(b")") + 2 :][:1] in (b"R", b"D", b"Z")
+
+
 def cpu_seconds(pid: int, *, proc: str = PROC) -> float | None:
     """The CPU time that it and its ended children have had."""
     process = read(pid, proc=proc)

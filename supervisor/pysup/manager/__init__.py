@@ -71,10 +71,10 @@ class Manager(Reader):
     ) -> AppStatus | AppList:
         """Start an app, or apps and instances that are known; what runs already is left alone.
 
-        Returns when every instance is ready (or has survived half a second, where systemd cannot tell); with *wait*
-        False as soon as systemd has the jobs, and says nothing of instances yet. Raises StartFailed with the last log
-        lines, JobTimeout after *timeout* seconds, SpecError, and Conflict if an app of that name runs with other
-        settings; *force* replaces it.
+        Returns when every instance is ready (where systemd cannot tell: has survived half a second, and come to rest);
+        with *wait* False as soon as systemd has the jobs, and says nothing of instances yet. Raises StartFailed with
+        the last log lines, JobTimeout after *timeout* seconds, SpecError, and Conflict if an app of that name runs with
+        other settings; *force* replaces it.
         """
         changes = await self._changes()
         if isinstance(what, App):
