@@ -120,14 +120,17 @@ def test_following_shows_what_comes_and_ends_at_ctrl_c(pysup: Command) -> None:
 def test_instances_and_apps_that_come_later_are_followed_as_well(pysup: Command, tmp_path: Path) -> None:
     """From their first line on, in the journal or in files; and an app that has gone ends nothing."""
     tmp_path.chmod(0o755)
+    file = tmp_path / "out.log"
+    file.write_text("".join(f"long ago {number}\n" for number in range(3000)))
     with started(TALKER, "--name", "grow"), Running("logs", "grow", "all") as command, Running("logs", "--raw") as raw:
         command.expect("grow@0 \\| wrong\n")
         raw.expect("wrong\n")
         pysup("scale", "grow", "2")
         command.expect("grow@1 \\| first\n")
         raw.expect("first\n")
-        files = ("--log-output", str(tmp_path / "out.log"), "--log-error", "journal")
+        files = ("--log-output", str(file), "--log-error", "journal")
         pysup("start", f"echo in a file; {TALKER}", "--name", "late", *files)
+        assert int(command.expect("late   \\| long ago \\d+\n").split()[-1]) >= 2000
         command.expect("late   \\| in a file\n")
         raw.expect("in a file\n")
         pysup("delete", "late")

@@ -287,6 +287,20 @@ def test_lines_that_go_to_two_files_are_all_followed(reader: str, name: Instance
     assert len(found) == 10_000
 
 
+def test_newcomers_need_not_wait_for_silence(scope: Scope, reader: str, name: InstanceName) -> None:
+    """Somebody who writes without end keeps nobody out."""
+    late = InstanceName(name.app, 1)
+    with Tail(question(name, late, lines=0)) as tail:
+        launch(name, sys.executable, "-c", COUNT, "1500", "0")
+        launch(late, "/bin/echo", "late")
+        gather([tail], lambda found: len(messages(found)) > 1500)
+    newcomers = iter([question(late)])
+    with Tail(question(name), lambda: next(newcomers, None)) as tail:
+        entries = tail.available()
+    assert len(entries) < 1500
+    assert "late" in messages(entries)
+
+
 def test_a_cursor_carries_on_where_it_was(scope: Scope, reader: str) -> None:
     """Following after a cursor gives neither it nor what came before."""
     entries = list(read(question(*hard())))

@@ -22,6 +22,9 @@ from pysup.names import InstanceName
 from pysup.store import Stored
 
 _BLOCK = 64 * 1024
+_CAUGHT_UP = (
+    1000  # lines that a newcomer may have written before it was noticed; what it found there cannot be told apart
+)
 _GRACE_USEC = 1_000_000  # so late may journald be with what was written before the query's end
 
 
@@ -240,7 +243,7 @@ def follow(
 
         def joined() -> Query | None:
             if question := more():
-                add(question, None)
+                add(question, None if lines is None else max(lines, _CAUGHT_UP))
             return question
 
         tail = closing.enter_context(Tail(query, joined))

@@ -168,6 +168,6 @@ def _as_it_ended(app: App, scope: Scope, one: Instance, began: float) -> Instanc
 
 def _result(end: Exit | None) -> str:
     """What systemd calls an end for which the journal has no other word."""
-    if end is None or end.signal is None:
-        return "success" if end and end.code == 0 else "exit-code"
-    return "signal"
+    if end and end.signal is not None:
+        return "core-dump" if end.dumped else "signal"
+    return "success" if end and end.code == 0 else "exit-code"

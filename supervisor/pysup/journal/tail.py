@@ -102,7 +102,8 @@ class Tail:
         while not found and (records := self._live.available()):
             whole = (line for record in records if (line := self._joiner.add(record)))
             found = list(reading.select(whole, self._selector))
-        return found or list(reading.select(self._joiner.overdue(), self._selector)) or self._of_joined()
+        own = found or list(reading.select(self._joiner.overdue(), self._selector))
+        return own + self._of_joined()
 
     def close(self) -> None:
         """Let go of the journal."""
