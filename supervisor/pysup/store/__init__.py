@@ -1,6 +1,6 @@
 """The unit directories on disk, for until a reboot and for good: what they have of apps, and one writer at a time.
 
-How an app's files change as one is in ``changes``. An app that is in both directories (a crash in the middle of
+How an app's files change as one is in ``atomic``. An app that is in both directories (a crash in the middle of
 ``save``) counts as saved.
 """
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from pysup import disk, names, spec
 from pysup.app import App
 from pysup.errors import Conflict, CorruptUnit, NotFound, NotPermitted
-from pysup.store import changes
+from pysup.store import atomic
 from pysup.unitfile import parse, parse_environment
 
 if TYPE_CHECKING:
@@ -82,10 +82,10 @@ class Store:
         """
         for saved in (True, False):
             directory = self.directory(saved=saved)
-            text = changes.current(directory, name, names.template_unit(name))
+            text = atomic.current(directory, name, names.template_unit(name))
             while text is not None:
                 stored = _stored(name, text, directory, saved=saved)
-                again = changes.current(directory, name, names.template_unit(name))
+                again = atomic.current(directory, name, names.template_unit(name))
                 if again == text:
                     return stored
                 text = again  # somebody changed it meanwhile
@@ -94,7 +94,7 @@ class Store:
     def text(self, name: str, file: str) -> str | None:
         """One of the app's files, by its name, as the last committed change has it; None if it has none such."""
         for saved in (True, False):
-            text = changes.current(self.directory(saved=saved), name, file)
+            text = atomic.current(self.directory(saved=saved), name, file)
             if text is not None:
                 return text
         return None
@@ -259,7 +259,7 @@ class Store:
     def replace(self, name: str, path: str, file: File) -> str | None:
         """Change one file of an app; the text of the other that it was, if it was. The lock must be held."""
         directory = self.get(name).directory
-        before = changes.current(directory, name, path)
+        before = atomic.current(directory, name, path)
         if before == file.text:
             return None
         with disk.writing(directory):
@@ -269,7 +269,7 @@ class Store:
     def files(self, name: str) -> list[Path]:
         """The files of the app, and drop-ins that others made for it."""
         stored = self.get(name)
-        return [stored.directory / path for path in changes.owned(stored.directory, name)] + self.foreign(name)
+        return [stored.directory / path for path in atomic.owned(stored.directory, name)] + self.foreign(name)
 
     def is_edited(self, name: str) -> bool:
         """Whether the app's template was changed by hand."""
@@ -300,16 +300,16 @@ class Store:
 
     def _settle(self, name: str) -> None:
         for directory in (self.saved, self.runtime):
-            changes.settle(directory, name, self.boot_target)
+            atomic.settle(directory, name, self.boot_target)
         if (self.saved / names.template_unit(name)).exists():
             self._change(name, self.runtime, {}, {})
 
     def _change(self, name: str, directory: Path, files: Mapping[str, File], links: Mapping[str, str]) -> None:
-        changes.make(directory, name, files, links, self.boot_target)
+        atomic.change(directory, name, files, links, self.boot_target)
 
 
 def _stored(name: str, text: str, directory: Path, *, saved: bool) -> Stored:
-    target = changes.current(directory, name, names.target_unit(name)) or ""
+    target = atomic.current(directory, name, names.target_unit(name)) or ""
     wanted = (names.parse_instance(line.value) for line in parse(target) if line.key == "Wants")
     numbers = tuple(sorted(instance.number for instance in wanted if instance))
     template = directory / names.template_unit(name)
@@ -339,7 +339,7 @@ class _Hidden(dict[str, str]):
 def _environment(directory: Path, name: str) -> Mapping[str, str]:
     file = names.environment_file(name)
     try:
-        return parse_environment(changes.current(directory, name, file) or "")
+        return parse_environment(atomic.current(directory, name, file) or "")
     except NotPermitted:
         return _Hidden()
     except ValueError as exc:

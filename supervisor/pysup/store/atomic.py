@@ -57,7 +57,7 @@ def owned(directory: Path, name: str, boot_target: str = "") -> list[str]:
     return sorted(found)
 
 
-def make(directory: Path, name: str, files: Mapping[str, File], links: Mapping[str, str], boot_target: str) -> None:
+def change(directory: Path, name: str, files: Mapping[str, File], links: Mapping[str, str], boot_target: str) -> None:
     """Have these be the only files and links of the app in *directory*. Its lock must be held."""
     if not files and not owned(directory, name, boot_target):
         return
