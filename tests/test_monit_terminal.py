@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import termios
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -130,6 +131,24 @@ def test_top_draws_sorts_and_ends_with_q() -> None:
                 shown.type(key)
                 assert shown.rest().endswith(b"\x1b[?25h\x1b[?1049l")
                 assert shown.ended() == 0
+
+
+@pytest.mark.systemd
+@pytest.mark.parametrize("words", [("top",), ("list", "--watch")])
+def test_a_stopped_table_leaves_the_terminal_to_the_shell_and_takes_it_again(words: tuple[str, ...]) -> None:
+    """By Ctrl-Z: lines and echo are as they were before; after SIGCONT keys count at once."""
+    with started("sleep 1000", "-n", "web"), OnScreen(*words) as shown:
+        shown.until(r"^web +0 +active")
+        shown.type("\x1a")
+        assert os.waitid(os.P_PID, shown.process.pid, os.WSTOPPED | os.WNOWAIT)
+        assert termios.tcgetattr(shown.output)[3] & termios.ICANON
+        assert termios.tcgetattr(shown.output)[3] & termios.ECHO
+        shown.seen = b""
+        shown.process.send_signal(signal.SIGCONT)
+        shown.expect(r"\x1b\[\?1049h")
+        shown.type("q" if words == ("top",) else "\x03")
+        assert shown.rest().endswith(b"\x1b[?25h\x1b[?1049l")
+        assert shown.ended() == (0 if words == ("top",) else 130)
 
 
 @pytest.mark.systemd

@@ -10,7 +10,7 @@ import sys
 import termios
 import time
 import tty
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -100,26 +100,28 @@ class _Live:
         self._history = History()
         self._look: Look | None = None
         self._task: asyncio.Task[object] | None = None
+        self._terminal = _Terminal(has_keys=asked.has_keys)
 
     async def run(self) -> None:
         """Draw until cancelled."""
         self._task = asyncio.current_task()
-        loop = asyncio.get_running_loop()
         async with contextlib.aclosing(_feed(self._asked).looks()) as looks:
             self._take(await anext(looks))  # before the screen changes, for its errors
-            with _screen(has_keys=self._asked.has_keys):
-                for number in (signal.SIGTERM, signal.SIGHUP):
-                    loop.add_signal_handler(number, self._end, 128 + number)
-                for number in (signal.SIGWINCH, signal.SIGCONT):
-                    loop.add_signal_handler(number, self._draw)
-                if self._asked.has_keys:
-                    loop.add_signal_handler(signal.SIGTSTP, self._suspend)
-                    if sys.stdin.isatty():
-                        loop.add_reader(sys.stdin.fileno(), self._read)
+            with self._terminal:
+                self._listen(asyncio.get_running_loop())
                 self._draw()
                 async for look in looks:
                     self._take(look)
                     self._draw()
+
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._end, 128 + number)
+        loop.add_signal_handler(signal.SIGWINCH, self._draw)
+        loop.add_signal_handler(signal.SIGTSTP, self._suspend)
+        loop.add_signal_handler(signal.SIGCONT, self._resume)
+        if self._terminal.has_keys:
+            loop.add_reader(sys.stdin.fileno(), self._read)
 
     def _take(self, look: Look) -> None:
         self._look = look
@@ -141,9 +143,13 @@ class _Live:
             self._draw()
 
     def _suspend(self) -> None:
-        """Leave the terminal to the shell until it says to go on."""
-        with _screen(has_keys=self._asked.has_keys, is_back=True):
-            os.kill(os.getpid(), signal.SIGSTOP)
+        """Leave the terminal to the shell, until SIGCONT says to go on."""
+        self._terminal.give_back()
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    def _resume(self) -> None:
+        """Have the terminal as it was, whatever the shell made of it meanwhile."""
+        self._terminal.take()
         self._draw()
 
     def _draw(self) -> None:
@@ -157,30 +163,35 @@ class _Live:
         shown = [clock, *lines[: height - 1]]
         if len(lines) > height - 1:
             shown[-1] = output.paint(f"… {len(lines) - height + 2} more", output.DIM)
-        sys.stdout.write(_HOME + "\n".join(line + _END_OF_LINE for line in shown) + _BELOW)
-        sys.stdout.flush()
+        _write(_HOME + "\n".join(line + _END_OF_LINE for line in shown) + _BELOW)
 
 
-@contextlib.contextmanager
-def _screen(*, has_keys: bool, is_back: bool = False) -> Iterator[None]:
-    """Have the screen for ourselves, and keys at once and unseen; or, with *is_back*, give both back for a while."""
-    keys = _keys() if has_keys and sys.stdin.isatty() and not is_back else contextlib.nullcontext()
-    with keys:
-        first, last = (_LEAVE, _ENTER) if is_back else (_ENTER, _LEAVE)
-        sys.stdout.write(first)
-        sys.stdout.flush()
-        try:
-            yield
-        finally:
-            sys.stdout.write(last)
-            sys.stdout.flush()
+class _Terminal:
+    """A context manager that has the screen for ourselves and, with *has_keys*, each key at once and unseen."""
+
+    def __init__(self, *, has_keys: bool) -> None:
+        self.has_keys = has_keys and sys.stdin.isatty()
+        self._before = termios.tcgetattr(sys.stdin.fileno()) if self.has_keys else []
+
+    def __enter__(self) -> None:
+        self.take()
+
+    def __exit__(self, *_: object) -> None:
+        self.give_back()
+
+    def take(self) -> None:
+        """Have it, also when it is ours already."""
+        if self.has_keys:
+            tty.setcbreak(sys.stdin.fileno())
+        _write(_ENTER)
+
+    def give_back(self) -> None:
+        """Leave it as it was."""
+        _write(_LEAVE)
+        if self.has_keys:
+            termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, self._before)
 
 
-@contextlib.contextmanager
-def _keys() -> Iterator[None]:
-    before = termios.tcgetattr(sys.stdin.fileno())
-    tty.setcbreak(sys.stdin.fileno())
-    try:
-        yield
-    finally:
-        termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, before)
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
