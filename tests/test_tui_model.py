@@ -13,6 +13,7 @@ import dashboards
 from pysup.errors import SpecError, StartFailed
 from pysup.host import cpus
 from pysup.journal import Entry, Kind
+from pysup.logfiles import FileLine, LogFile
 from pysup.names import InstanceName
 from pysup.states import UnitState
 from pysup.tui import columns, loglines, picture, rows, spark, summary, terminal, verbs
@@ -207,6 +208,15 @@ def test_wrapped_text_fits_and_is_whole(text: str, width: int) -> None:
     assert "".join(pieces).replace(" ", "") == text.replace(" ", "")
 
 
+def test_long_lines_take_no_longer_than_they_are() -> None:
+    """Of a hundred thousand characters there are thousands of pieces; more than so many are not at hand."""
+    for letter in ("x", "é"):
+        assert len(loglines.wrapped(letter * 100_000, 50)) == 2000
+    file = LogFile(app="web", number=0, kind=Kind.OUT, path="/x")
+    (found,) = loglines.lines(FileLine(file=file, message=b"x" * 100_000))
+    assert found.text == "x" * loglines.LONGEST + "…"
+
+
 def test_text_is_cut_at_blanks() -> None:
     """Where there are some."""
     assert loglines.wrapped("one two threefourfive", 8) == ["one two ", "threefou", "rfive"]
@@ -214,8 +224,8 @@ def test_text_is_cut_at_blanks() -> None:
 
 def test_what_is_no_regular_expression_is_searched_for_as_it_is() -> None:
     """Capitals count where there are some."""
-    found = [loglines.pattern(words) for words in ("a[b", "Err", "err", "")]
-    assert [bool(one and one.search("ERRor a[b")) for one in found] == [True, False, True, False]
+    found = [loglines.pattern(words) for words in ("a[b", "Err", "err", "a{99999999999}", "")]
+    assert [bool(one and one.search("ERRor a[b")) for one in found] == [True, False, True, False, False]
 
 
 def line(text: str) -> LogLine:

@@ -97,7 +97,7 @@ class Query:
             raise SpecError(f"invocation {self.invocation_id!r} is not 32 hexadecimal digits")
         try:
             re.compile(self.grep or "")
-        except re.error as exc:
+        except (re.error, OverflowError, RecursionError) as exc:
             raise SpecError(
                 f"grep {self.grep!r} is not a regular expression: {exc}",
                 hint=r"Put a backslash before characters that are meant as they are, such as \( or \[.",

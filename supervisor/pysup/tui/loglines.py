@@ -16,6 +16,9 @@ from pysup.wording import plain
 KEPT = 5000
 """So many lines are at hand."""
 
+LONGEST = 10_000
+"""So many characters of a line are; ``pysup logs`` prints all."""
+
 _TAB = 4
 _UNIT_PREFIX = re.compile(r"pysup-\S+@\d+\.service: ")
 
@@ -39,12 +42,16 @@ def lines(found: Entry | FileLine) -> list[LogLine]:
     """What is shown of an entry (a line for each that is in it), or of a line in a file."""
     if isinstance(found, FileLine):
         file = found.file
-        return [LogLine(file.app, file.number, file.kind, safe(found.message.decode("utf-8", "backslashreplace")))]
+        return [LogLine(file.app, file.number, file.kind, _begin(found.message.decode("utf-8", "backslashreplace")))]
     message = found.message
     if found.kind is Kind.SYSTEMD:
         message = _UNIT_PREFIX.sub("", message, count=1)
     name, at = found.instance, found.at_usec / 1_000_000
-    return [LogLine(name.app, name.number, found.kind, safe(text), at) for text in message.split("\n")]
+    return [LogLine(name.app, name.number, found.kind, _begin(text), at) for text in message.split("\n")]
+
+
+def _begin(text: str) -> str:
+    return safe(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")
 
 
 def pattern(words: str) -> re.Pattern[str] | None:
@@ -54,19 +61,23 @@ def pattern(words: str) -> re.Pattern[str] | None:
     flags = re.NOFLAG if words != words.lower() else re.IGNORECASE
     try:
         return re.compile(words, flags)
-    except re.error:
+    except (re.error, OverflowError, RecursionError):  # a{99999999999}, and a thousand brackets
         return re.compile(re.escape(words), flags)
 
 
 def wrapped(text: str, width: int) -> list[str]:
     """The text in pieces of at most *width* cells, cut at blanks where there are some (one of them goes)."""
-    pieces = []
-    while text:
-        piece = chop_cells(text, max(2, width))[0]
-        if len(piece) < len(text) and text[len(piece)] != " ":
+    width, is_ascii = max(2, width), text.isascii()
+    pieces, at = [], 0
+    while at < len(text):
+        rest = text[at : at + 2 * width]  # no more: each look at all the rest would take as long as it is
+        piece = rest[:width] if is_ascii else chop_cells(rest, width)[0]
+        end = at + len(piece)
+        if end < len(text) and text[end] != " ":
             piece = piece[: piece.rfind(" ") + 1] or piece
         pieces.append(piece)
-        text = text[len(piece) :].removeprefix(" ")
+        at += len(piece)
+        at += text.startswith(" ", at)
     return pieces or [""]
 
 
