@@ -20,7 +20,7 @@ import grounds
 from dashboards import Still
 from pysup.bus.protocol import Bus
 from pysup.cli import describe
-from pysup.errors import NoBus
+from pysup.errors import NoBus, NotPermitted, PysupError
 from pysup.manager import Manager
 from pysup.testing import FakeSystemd, fake_manager
 from pysup.tui.app import Monit
@@ -262,7 +262,7 @@ class Ground:
         self.systemd = FakeSystemd(directory / "etc", directory / "run")
         self.is_there = True
         self._directory = directory
-        self.said: list[LogLine] = []
+        self.journal: PysupError | None = None
 
     def manager(self) -> Manager:
         """One whose bus is the fake's."""
@@ -283,6 +283,8 @@ class Ground:
         return Monit(machine, where="system")
 
     def _lines(self, selector: str, wake_fd: int) -> Iterator[list[LogLine]]:
+        if self.journal:
+            raise self.journal
         yield [LogLine(selector, 0, dashboards.Kind.OUT, "hello")]
         with open(wake_fd, closefd=False) as wake:
             wake.read()
@@ -350,6 +352,19 @@ async def test_a_bus_that_goes_away_is_told_and_caught_up_with(ground: Ground) -
             await until(pilot, lambda: "there is no bus" in str(banner.render()) and banner.display)
             ground.is_there = True
             await until(pilot, lambda: rows_of(pilot)[0].restarts == 1 and not banner.display)
+
+
+async def test_logs_that_cannot_be_read_say_why(ground: Ground) -> None:
+    """And come once they can be."""
+    ground.journal = NotPermitted("this user may not read the journal", hint="Join the group that may.")
+    async with ground.manager() as manager:
+        await manager.start(apps.app("web"))
+        async with ground.dashboard().run_test(size=NARROW) as pilot:
+            said = logs(pilot).query_one("#log-problem")
+            await until(pilot, lambda: said.display)
+            assert "may not read the journal. Join the group that may." in str(said.render())
+            ground.journal = None
+            await until(pilot, lambda: "hello" in logs(pilot).view.text and not said.display)
 
 
 def test_without_its_library_it_says_what_to_install() -> None:

@@ -63,8 +63,10 @@ async def news(source: Source, selector: str) -> AsyncGenerator[News, None]:
                     is_first = False
         except NotFound:
             yield News([], anew=True)
-        except (PysupError, OSError) as exc:
-            yield News([], problem=str(exc))
+        except PysupError as exc:
+            yield News([], problem=". ".join(filter(None, (exc.message, exc.hint.rstrip(".")))) + ".")
+        except OSError as exc:
+            yield News([], problem=f"{exc}.")
         await asyncio.sleep(RETRY)  # nothing tells when it is there again
 
 

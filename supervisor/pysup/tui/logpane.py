@@ -9,6 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
+from textual.widgets import Static
 
 from pysup.tui import loglines
 from pysup.tui.follow import News
@@ -24,11 +25,12 @@ class LogPane(Vertical):
     def __init__(self, lines: Lines, *, id: str) -> None:
         super().__init__(id=id)
         self._lines = lines
-        self._selector = self._filter = self._search = self._problem = ""
+        self._selector = self._filter = self._search = ""
 
     def compose(self) -> ComposeResult:
-        """The lines."""
+        """The lines, and what is in the way of new ones."""
         yield LogView(id="log")
+        yield Static(id="log-problem", markup=False)
 
     @property
     def view(self) -> LogView:
@@ -37,7 +39,8 @@ class LogPane(Vertical):
 
     def open(self, selector: str, *, named: bool) -> None:
         """Follow somebody else (nobody if empty); with *named*, lines say which instance wrote them."""
-        self._selector, self._problem = selector, ""
+        self._selector = selector
+        self._tell("")
         self.view.begin(named=named)
         self.workers.cancel_group(self, "logs")
         if selector:
@@ -50,8 +53,13 @@ class LogPane(Vertical):
                 if one.anew:
                     view.lines.clear()
                     view.rebuild()
-                self._problem = one.problem
+                self._tell(one.problem)
                 view.add(one.lines)
+
+    def _tell(self, problem: str) -> None:
+        line = self.query_one("#log-problem", Static)
+        line.update(f"{problem} It is tried again." if problem else "")
+        line.set_class(bool(problem), "-on")
 
     def filter(self, words: str) -> None:
         """Show only lines with these words."""
@@ -83,6 +91,5 @@ class LogPane(Vertical):
             self._filter and f"with {self._filter}",
             self._search and f"/{self._search}",
             f"paused, {lines.held} new" if lines.paused else "" if self.view.follows else "End follows",
-            self._problem and f"{self._problem}; trying again",
         )
         self.border_title = Content(" · ".join(["Logs", *filter(None, words)]))

@@ -19,7 +19,7 @@ from textual.strip import Strip
 from pysup.journal import Kind
 from pysup.tui.loglines import LogLine, LogLines, wrapped
 
-_KINDS = ("time", "name", "out", "err", "systemd", "found", "problem")
+_KINDS = ("time", "name", "out", "err", "systemd", "found")
 _MARK = "│ "
 _SYSTEMD_MARK = "· "
 
