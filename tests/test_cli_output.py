@@ -103,6 +103,15 @@ def test_eighty_columns_lose_scope_first(terminal: Any) -> None:
     assert "pid" in title
 
 
+def test_a_long_name_is_cut_before_what_it_uses_goes(terminal: Any) -> None:
+    """CPU is what pysup top sorts by."""
+    terminal(80)
+    title, row = instances.text([status(1, app="a-name-that-is-as-long-as-names-of-apps-may-be-which-is-64")])
+    assert "cpu %" in title
+    assert "restarts" in title
+    assert "a-name-that-is-as-long" in row
+
+
 def test_colours_on_a_terminal_only(terminal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """And not when NO_COLOR is set, or the terminal has none."""
     terminal(80)

@@ -31,18 +31,18 @@ Shares = Mapping[InstanceName, float]
 """Percentages of a CPU, 100 for a whole one."""
 
 _COLUMNS = (
-    Column("name"),
+    Column("name", rank=5),
     Column("instance", right=True),
     Column("state"),
-    Column("pid", rank=2, right=True),
-    Column("cpu", rank=4, right=True),
+    Column("pid", rank=3, right=True),
+    Column("cpu", rank=6, right=True),
     Column("uptime", right=True),
-    Column("restarts", rank=1, right=True),
-    Column("runs", rank=3),
-    Column("cpu %", rank=3, right=True),
+    Column("restarts", rank=2, right=True),
+    Column("runs", rank=4),
+    Column("cpu %", rank=1, right=True),
     Column("memory", right=True),
-    Column("user", rank=5),
-    Column("scope", rank=6),
+    Column("user", rank=7),
+    Column("scope", rank=8),
 )
 _COLOURS = {
     **dict.fromkeys(("active", "waiting", "listening"), output.GREEN),

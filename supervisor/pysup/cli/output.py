@@ -118,8 +118,15 @@ def width() -> int | None:
         return _WIDTH
 
 
+_FIRST = 24
+"""So wide the first column of a table stays while others may go instead."""
+
+
 class Column(NamedTuple):
-    """A column of a table. ``rank`` says which go first when there is no room: the highest; 0 never goes."""
+    """A column of a table. ``rank`` says which go first when there is no room: the highest; 0 never goes.
+
+    The first column does not go: when it is its turn, it is cut to a few letters before others go.
+    """
 
     title: str
     rank: int = 0
@@ -148,12 +155,16 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell | str]], *, ro
     return [_line([(row[index], columns[index], widths[index]) for index in kept]) for row in [titles, *cells]]
 
 
-def _fitting(columns: Sequence[Column], widths: Sequence[int], room: int | None) -> list[int]:
-    kept = list(range(len(columns)))
+def _fitting(columns: Sequence[Column], wanted: Sequence[int], room: int | None) -> list[int]:
+    kept, widths = list(range(len(columns))), list(wanted)
     for index in sorted(kept, key=lambda index: -columns[index].rank):
-        if room is None or _total(widths[index] for index in kept) <= room or not columns[index].rank:
+        over = 0 if room is None else _total(widths[index] for index in kept) - room
+        if over <= 0 or not columns[index].rank:
             break
-        kept.remove(index)
+        if index:
+            kept.remove(index)
+        else:
+            widths[0] = min(widths[0], _FIRST)
     return kept
 
 
