@@ -10,7 +10,7 @@ import signal
 import subprocess
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -23,6 +23,14 @@ PATIENCE = 30.0
 def environment(**more: str) -> dict[str, str]:
     """That of the fixture ``pysup``."""
     return {name: os.environ[name] for name in _KEPT if name in os.environ} | grounds.environment() | more
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Ask again and again, where nobody tells when something has happened: a timer, a scrape, what a program wrote."""
+    deadline = time.monotonic() + 2 * PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 class Running:

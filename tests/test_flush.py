@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from pysup.logfiles import LogFile, empty
 from pysup.rotation import Options
 from pysup.sync import Manager
 from pysup.unit import Scope
+from running import wait_until
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -45,14 +45,6 @@ def writer(directory: Path, **fields: object) -> App:
     """Two instances that go on writing, each to a file of its own, and both to one for errors."""
     log = Log(output=str(directory / "out-{instance}.log"), error=str(directory / "err.log"))
     return apps.app(command=TALKER, log=log, instances=2, **fields)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Programs that write tell nobody."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_log_files_are_emptied_under_the_programs_that_write_them(manager: Manager, directory: Path) -> None:

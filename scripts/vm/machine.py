@@ -32,7 +32,7 @@ LOST = -signal.SIGKILL
 """The exit code of what ran when the machine lost its power."""
 
 _BOOT_SECONDS = 180.0  # 8 on an idle machine
-_COPIED = ("bench", "docs", "examples", "scripts", "supervisor", "tests", "pyproject.toml", "README.md")
+_COPIED = ("bench", "docs", "examples", "scripts", "supervisor", "tests", "units", "pyproject.toml", "README.md")
 _KERNEL = (
     "console=ttyS0 root=/dev/vda rw panic=-1 mitigations=off nowatchdog tsc=reliable no_timer_check "
     "cryptomgr.notests random.trust_cpu=on loglevel=4 systemd.show_status=no"
