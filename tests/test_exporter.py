@@ -5,9 +5,10 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import socket
+import struct
 import subprocess
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -19,7 +20,7 @@ import pytest
 from programs import free_port
 from pysup.host import ground
 from pysup.unit import Scope
-from running import started
+from running import started, wait_until
 from test_metrics import of, promtool, read
 
 Pysup = Callable[..., subprocess.CompletedProcess[str]]
@@ -28,14 +29,6 @@ PROMETHEUS = """
 global: {{scrape_interval: 1s, scrape_timeout: 1s}}
 scrape_configs: [{{job_name: pysup, static_configs: [{{targets: ["127.0.0.1:{port}"]}}]}}]
 """
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """A scrape, or a timer, tells nobody."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -119,6 +112,44 @@ def test_an_address_that_is_taken_is_refused_with_the_reason(scope: Scope, pysup
     assert get(port)[0] == 200
 
 
+@pytest.mark.usefixtures("off")
+def test_a_file_that_is_no_socket_is_left_alone(scope: Scope, pysup: Pysup, tmp_path: Path) -> None:
+    """systemd would put its socket in the place of it."""
+    file = tmp_path / "notes"
+    file.write_text("precious")
+    assert "a file that is no socket" in pysup("metrics", f"--listen={file}", check=False).stderr
+    assert file.read_text() == "precious"
+
+
+@pytest.mark.systemd_user
+def test_what_is_not_allowed_is_said_to_be_that(pysup: Pysup) -> None:
+    """Neither is an address in the way, nor a timer turned on that fails each time."""
+    for words, said in (
+        (("--listen", "--system"), "may not change the machine's units"),
+        (("--textfile", "/var/lib", "--every", "15s"), "/var/lib may not be written to"),
+    ):
+        done = pysup("metrics", *words, check=False)
+        assert done.returncode == 1
+        assert said in done.stderr
+    assert systemctl(Scope.USER, "list-timers", "--all", "--no-legend", "pysup-*") == ""
+
+
+@pytest.mark.systemd
+@pytest.mark.usefixtures("off")
+def test_clients_that_go_away_are_no_news(pysup: Pysup) -> None:
+    """The journal of the server has nothing of them."""
+    port = free_port()
+    pysup("metrics", f"--listen={port}")
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert get(port)[0] == 200
+    invocation = systemctl(Scope.SYSTEM, "show", "-P", "InvocationID", "pysup-metrics.service")
+    subprocess.run(["journalctl", "--sync"], check=True)
+    words = ("journalctl", "--output=cat", f"_SYSTEMD_INVOCATION_ID={invocation}")
+    assert "Traceback" not in subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
 @pytest.mark.systemd
 @pytest.mark.usefixtures("off")
 def test_a_bus_that_is_away_is_503_until_it_is_back(pysup: Pysup) -> None:
@@ -175,6 +206,8 @@ def test_a_file_is_written_whole_and_again(scope: Scope, pysup: Pysup, tmp_path:
     """By hand, and by a timer; who reads it need not be us."""
     name = "pysup.prom" if scope is Scope.SYSTEM else f"pysup-{os.environ['USER']}.prom"
     file = tmp_path / name
+    if scope is Scope.SYSTEM:
+        shutil.chown(tmp_path, "daemon")  # as node_exporter's directory may be its account's
     pysup("metrics", "--textfile", str(tmp_path))
     promtool("check", "metrics", text=file.read_text())
     assert file.stat().st_mode & 0o777 == 0o644
@@ -195,6 +228,7 @@ def test_a_file_is_written_whole_and_again(scope: Scope, pysup: Pysup, tmp_path:
         (("--textfile", "/nowhere", "--every", "15s"), "there is no directory"),
         (("--textfile", "/tmp", "--every", "0.1s"), "1s or more"),
         (("--every", "15s"), "--textfile"),
+        (("--listen", "--textfile", "/tmp", "--every", "soon"), "not a time"),
         (("web", "--listen"), "They have all apps"),
         (("--listen=nothing",), "not an address"),
     ],

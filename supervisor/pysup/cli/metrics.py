@@ -71,13 +71,14 @@ def _metrics(
         raise SpecError("an app or --text goes with neither --listen, --textfile nor --off", hint="They have all apps.")
     if every and not textfile:
         raise SpecError("--every says how often --textfile is written", hint="Add --textfile DIR.")
+    interval = seconds(every, "--every")  # before anything is done, for its errors
     if off:
         _off(chosen, listen=listen or not textfile, textfile=bool(textfile) or not listen)
         return
     if listen:
         _listen(chosen, address)
     if textfile:
-        _write(chosen, textfile, seconds(every, "--every"))
+        _write(chosen, textfile, interval)
     if not listen and not textfile:
         from pysup.cli import scrape
         from pysup.metrics.exposition import Format
@@ -98,7 +99,7 @@ def _write(scope: Scope, directory: Path, every: float | None) -> None:
     if every is None:
         output.echo(f"Written: {textfile.write(scope, directory, version=__version__)}")
     else:
-        exporter.write(scope, directory, every)
+        exporter.write(scope, directory, every, version=__version__)
         output.echo(f"Metrics are written to {directory} every {every:g} s.")
 
 

@@ -51,6 +51,11 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         client.settimeout(_PATIENCE)
         return client, ""
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of a client that has gone."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
     def sample(self, form: Format) -> str:
         """One sample as text."""
         with self._one_at_a_time:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pysup import disk
-from pysup.errors import PysupError
+from pysup.errors import JobFailed, PysupError
 from pysup.host import ground
 from pysup.render import File
 from pysup.unit import Scope
@@ -54,8 +54,8 @@ def sandbox(scope: Scope, *, writes: str = "") -> str:
         homes="read-only" if is_at_home or writes else "yes",
         tmp="no" if is_temporary or writes else "yes",
     )
-    if writes:
-        return conf + f'ReadWritePaths="{specifier(writes)}"\n'
+    if writes:  # maybe in a directory of somebody else's
+        return conf + f'ReadWritePaths="{specifier(writes)}"\nCapabilityBoundingSet=CAP_DAC_OVERRIDE\n'
     return conf + f"User={_NOBODY}\n" if all(map(_is_open, places)) else conf
 
 
@@ -68,7 +68,7 @@ def _is_open(path: Path) -> bool:
 def turn_on(scope: Scope, files: Mapping[str, str], start: str) -> None:
     """Put units in place of what they were, and have *start* run now and at each boot.
 
-    Raises PysupError; then they are as they were.
+    Raises NotPermitted, StoreError, or JobFailed if systemd refuses; then they are as they were.
     """
     ground.require_rights(scope)
     place = ground.saved_dir(scope)
@@ -105,17 +105,17 @@ def turn_off(scope: Scope, files: Sequence[str]) -> bool:
             for name in files:
                 disk.unlink(place / name)
         _systemctl(scope, "daemon-reload")
-        with contextlib.suppress(PysupError):  # systemd knows only those that have failed any more
+        with contextlib.suppress(JobFailed):  # systemd knows only those that have failed any more
             _systemctl(scope, "reset-failed", *units)
     return bool(units)
 
 
 def _systemctl(scope: Scope, *words: str) -> None:
-    """It waits for the jobs, and says what went wrong."""
+    """It waits for the jobs. Raises JobFailed with what it says."""
     environment = dict(os.environ)
     if scope is Scope.USER:
         environment["XDG_RUNTIME_DIR"] = str(ground.user_runtime_dir())
     command = ["systemctl", f"--{scope.value}", "--quiet", "--no-ask-password", *words]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise PysupError(f"systemctl {' '.join(words)}: {done.stderr.strip() or done.returncode}")
+        raise JobFailed(f"systemctl {' '.join(words)}: {done.stderr.strip() or done.returncode}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pysup import disk, local
-from pysup.errors import SpecError
+from pysup.errors import NotPermitted, PysupError, SpecError
 from pysup.metrics import exposition, sampling
 from pysup.metrics.exposition import Format
 from pysup.render import File
@@ -22,6 +22,10 @@ def write(scope: Scope, directory: Path, *, version: str) -> Path:
     snapshot = sampling.take(local.store(scope), scope)
     text = exposition.write(snapshot, Format.TEXT, version=version)
     name = "pysup.prom" if scope is Scope.SYSTEM else f"pysup-{snapshot.manager}.prom"
-    with disk.writing(directory):
+    try:
         disk.replace(directory, name, File(text))
+    except PermissionError as exc:
+        raise NotPermitted(f"{directory} may not be written to", hint=f"See whose it is: ls -ld {directory}") from exc
+    except OSError as exc:
+        raise PysupError(f"{directory / name} cannot be written: {exc.strerror}") from exc
     return directory / name
