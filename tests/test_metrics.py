@@ -204,12 +204,14 @@ def test_restarts_are_counted(scope: Scope, pysup: Pysup) -> None:
     """And the time of the start is that of the new process."""
     with started("sleep", "--name", "web", "--", "infinity"), Manager(scope) as manager:
         before = read(pysup("metrics", "web").stdout)
+        again = read(pysup("metrics", "web").stdout)
         with manager.watch("web") as events:
             pysup("signal", "KILL", "web")
             next(event for event in events if isinstance(event, Started))
         after = read(pysup("metrics", "web").stdout)
     assert of(after, "pysup_instance_restarts_total") == 1
     assert of(after, "pysup_instance_up") == 1
+    assert of(again, "pysup_instance_start_time_seconds") == of(before, "pysup_instance_start_time_seconds")
     assert of(after, "pysup_instance_start_time_seconds") > of(before, "pysup_instance_start_time_seconds")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Process(NamedTuple):
-    """One process; ``started`` is seconds since the epoch, ``rss`` bytes.
+    """One process; ``started`` is seconds since the machine's boot (see `booted`), ``rss`` bytes.
 
     ``cpu_seconds`` has the children in it that ended and were waited for, as a control group's count has.
     """
@@ -38,11 +37,10 @@ def read(pid: int, *, proc: str = PROC) -> Process | None:
         return None
     # The second field is the program's name in brackets, and may itself have blanks and brackets.
     field = text[text.rindex(b")") + 2 :].split()
-    ticks_since_boot = int(field[19])
     return Process(
         pid=pid,
         parent=int(field[1]),
-        started=time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks_since_boot / _TICKS,
+        started=int(field[19]) / _TICKS,
         cpu_seconds=sum(map(int, field[11:15])) / _TICKS,
         rss=int(field[21]) * _PAGE,
         threads=int(field[17]),
@@ -53,6 +51,13 @@ def is_busy(pid: int, *, proc: str = PROC) -> bool:
     """Whether it computes, waits for a CPU or a disk, or has just ended and nobody knows it yet."""
     text = read_file(f"{proc}/{pid}/stat")
     return text is not None and text[text.rfind(b")") + 2 :][:1] in (b"R", b"D", b"Z")
+
+
+def booted(*, proc: str = PROC) -> int | None:
+    """When the machine was, in seconds since the epoch: the kernel's own figure, which stays the same between looks."""
+    _, _, rest = (read_file(f"{proc}/stat") or b"").partition(b"\nbtime ")
+    number = rest.split(b"\n", 1)[0]
+    return int(number) if number.isdigit() else None
 
 
 def cpu_seconds(pid: int, *, proc: str = PROC) -> float | None:

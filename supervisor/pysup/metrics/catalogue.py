@@ -81,7 +81,7 @@ def _stalled(reading: Reading) -> Values:
 
 _USE: tuple[Metric[Reading], ...] = (  # read alike of an instance and of the whole app
     _counter("cpu_seconds", "CPU time used.", lambda r: r.cpu.seconds),
-    _counter("cpu_throttled_seconds", "Time that the CPU quota had it wait.", lambda r: r.cpu.throttled_seconds),
+    _counter("cpu_throttled_seconds", "Time that its own CPU quota had it wait.", lambda r: r.cpu.throttled_seconds),
     _gauge("memory_bytes", "Memory used, with the page cache of its files.", lambda r: r.memory.current),
     _gauge("memory_peak_bytes", "The most memory that was used.", lambda r: r.memory.peak),
     _gauge("memory_limit_bytes", "The lowest hard limit, its own or of a slice above.", lambda r: r.memory.limit),

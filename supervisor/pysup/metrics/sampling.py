@@ -18,7 +18,7 @@ from pysup.bus import systemd1
 from pysup.bus.call import Conversation
 from pysup.errors import PysupError
 from pysup.host import cgroups, listeners, processes, users
-from pysup.host.cgroups.reading import Reader, Reading
+from pysup.host.cgroups.reading import Reader, Reading, Source
 from pysup.host.cgroups.trees import NAMED, UNIFIED
 from pysup.names import InstanceName
 from pysup.selector import ALL
@@ -70,13 +70,14 @@ def take(store: Store, scope: Scope, selectors: str | Sequence[str] = ALL) -> Sn
         places = local.ask(scope, _places(alive, slices))
         reader = Reader(cgroups.here())
         readings = {name: reader.read(place) for name, place in places.items()}
-        whole = {app: reader.read(place) for app, place in slices.items()}
+        whole = {app: _of_slice(reader.read(place)) for app, place in slices.items()}
         waiting = _queues(apps, places)
         restarts = asking.result()
+    booted = processes.booted()
     samples = tuple(
         AppSample(
             app,
-            tuple(_instance(one, readings.get(one.name, Reading()), restarts) for one in app.instances),
+            tuple(_instance(one, readings.get(one.name, Reading()), restarts, booted) for one in app.instances),
             whole.get(app.name, Reading()),
             waiting.get(app.name, {}),
         )
@@ -85,9 +86,19 @@ def take(store: Store, scope: Scope, selectors: str | Sequence[str] = ALL) -> Sn
     return Snapshot(_owner(scope), samples, time.perf_counter() - began)
 
 
-def _instance(one: Instance, reading: Reading, restarts: Mapping[InstanceName, int]) -> InstanceSample:
+def _instance(
+    one: Instance, reading: Reading, restarts: Mapping[InstanceName, int], booted: int | None
+) -> InstanceSample:
     started = [process.started for pid in reading.pids if (process := processes.read(pid))]
-    return InstanceSample(one, restarts.get(one.name, one.restarts), min(started, default=None), reading)
+    since = None if booted is None or not started else booted + min(started)
+    return InstanceSample(one, restarts.get(one.name, one.restarts), since, reading)
+
+
+def _of_slice(reading: Reading) -> Reading:
+    """On cgroup v1 a kill is counted in the group of who was killed, and in none above it."""
+    if reading.memory.source is Source.V1:
+        return reading._replace(memory=reading.memory._replace(oom_kills=None))
+    return reading
 
 
 def _owner(scope: Scope) -> str:
