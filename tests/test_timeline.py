@@ -22,8 +22,8 @@ from pysup.metrics.timeline import Timeline
 from pysup.names import InstanceName
 from pysup.sync import Manager
 from pysup.unit import Scope
-from running import started
-from test_exporter import systemctl, wait_until
+from running import started, wait_until
+from test_exporter import systemctl
 
 Pysup = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -127,7 +127,7 @@ def test_charts_have_all_that_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     lines = [*chart.terminal(made(), width=80, colours=False)]
     text = "\n".join(lines)
-    assert {"CPU, in CPUs", "memory, in MB", "tasks", "restarts, added up"} <= set(lines)
+    assert {"CPU, in CPUs", "memory, in MiB", "tasks", "restarts, added up"} <= set(lines)
     assert "()" not in text
     assert "\033" not in text
     assert "web@0: 59" in text
@@ -171,7 +171,7 @@ def test_use_is_kept_by_a_timer_and_drawn(scope: Scope, pysup: Pysup) -> None:
     assert [point["cpus"] for point in found["points"][1:3]] != [None, None]
     assert len(found["restarts"]) == 1
     assert abs(found["restarts"][0] - time.time()) < 60
-    assert "memory, in MB" in drawn
+    assert "memory, in MiB" in drawn
     assert "restarts, added up" in drawn
     assert "\033" not in drawn
     assert file.stat().st_mode & 0o777 == 0o600

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pysup.metrics.timeline import Timeline
 
 MIB = 1 << 20
 HEIGHT = 8
+_DAY = 86400
 _COLOURS = ("green", "blue", "yellow", "magenta", "cyan", "red")
 
 Line = tuple[str, Sequence[float], Sequence[float]]
@@ -22,7 +24,7 @@ def panels(timeline: Timeline) -> Iterator[tuple[str, list[Line]]]:
     """Title and lines (name, times, values) of each chart; of those that have any."""
     rows: tuple[tuple[str, Callable[[Point], float | None]], ...] = (
         ("CPU, in CPUs", lambda point: point.cpus),
-        ("memory, in MB", lambda point: None if point.memory is None else point.memory / MIB),
+        ("memory, in MiB", lambda point: None if point.memory is None else point.memory / MIB),
         ("tasks", lambda point: point.tasks),
     )
     for title, value in rows:
@@ -60,13 +62,14 @@ def terminal(timeline: Timeline, *, width: int, colours: bool) -> Iterator[str]:
         highest = max(max(values) for _, _, values in lines)
         figure.set_y_limits(min_=0, max_=highest * 1.05 or 1.0)
         figure.y_ticks_fkt = _number
-        figure.x_ticks_fkt = _clock
-        for index, (name, times, values) in enumerate(lines):
-            figure.plot(times, values, lc=_COLOURS[index % len(_COLOURS)] if colours else None, label=name)
+        figure.x_ticks_fkt = partial(_clock, days=timeline.until - timeline.since > _DAY)
+        hues = [_COLOURS[index % len(_COLOURS)] if colours else None for index in range(len(lines))]
+        for hue, (_, times, values) in zip(hues, lines, strict=True):
+            figure.plot(times, values, lc=hue)
         yield title
         rows = figure.show(legend=False).splitlines()[1:]  # the first is the name of the axis
         yield from (row.removesuffix(" (X)").rstrip() for row in rows)
-        yield "  " + "  ".join(_last(line) for line in lines)
+        yield "  " + "  ".join(plotille.color(_last(line), fg=hue) for hue, line in zip(hues, lines, strict=True))
         yield ""
 
 
@@ -79,8 +82,8 @@ def _number(value: float, _: object) -> str:
     return f"{value:9.4g}"
 
 
-def _clock(value: float, _: object) -> str:
-    return time.strftime("%H:%M", time.localtime(value))
+def _clock(value: float, _: object, *, days: bool) -> str:
+    return time.strftime("%a %H:%M" if days else "%H:%M", time.localtime(value))
 
 
 def picture(timeline: Timeline, file: Path) -> None:
