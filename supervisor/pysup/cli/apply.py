@@ -12,7 +12,7 @@ import typer
 from pysup import local
 from pysup.cli import filed, output
 from pysup.cli.filed import Env, OneFile, Only
-from pysup.cli.options import Json, Scopes, WaitTimeout, chosen_scope, seconds
+from pysup.cli.options import Json, Scopes, WaitTimeout, chosen_scope, seconds, several
 from pysup.errors import SpecError
 from pysup.files import change as changes
 from pysup.files import document, look, readers, show
@@ -111,7 +111,7 @@ def apply(
 def _planned(file: str | None, scope: Scope, *, only: Sequence[str] | None, env: str | None, prune: bool) -> Planned:
     file = file or filed.here()
     filed.warn_of_strangers(file, scope)
-    wanted = document.load(file, scope=scope, env=env, only=filed.split(only))
+    wanted = document.load(file, scope=scope, env=env, only=several(only))
     for name, note in wanted.notes:
         output.note(f"{name}: {note}")
     names = document.names(wanted.file, env=env) if only else [app.name for app in wanted.apps]

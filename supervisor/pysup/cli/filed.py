@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from pysup.cli import complete, output
+from pysup.cli.options import several
 from pysup.errors import NotFound, SpecError
 from pysup.unit import Scope
 
@@ -93,7 +94,7 @@ def known_names(
     names = list(found.selectors)
     for file in found.files:
         there = local.store(scope).names()
-        named = document.names(file, env=env, only=split(only))
+        named = document.names(file, env=env, only=several(only))
         if not set(named) & set(there):
             raise NotFound(f"none of the apps in {file!r} is known", hint=f"To start them: pysup start {file}")
         names += [name for name in named if name in there]
@@ -105,7 +106,7 @@ def apps(file: str, scope: Scope, *, only: Sequence[str] | None = None, env: str
     from pysup.files import document
 
     warn_of_strangers(file, scope)
-    loaded = document.load(file, scope=scope, env=env, only=split(only))
+    loaded = document.load(file, scope=scope, env=env, only=several(only))
     for name, note in loaded.notes:
         output.note(f"{name}: {note}")
     return list(loaded.apps)
@@ -119,8 +120,3 @@ def warn_of_strangers(file: str, scope: Scope) -> None:
     if whose is not None:
         who = "others" if whose == trust.ANYBODY else f"user {users.name(whose)}"
         output.warn(f"{file} can be changed by {who}, and says what root runs")
-
-
-def split(texts: Collection[str] | None) -> list[str]:
-    """The names in ``--only a,b --only c``."""
-    return [name.strip() for text in texts or () for name in text.split(",") if name.strip()]

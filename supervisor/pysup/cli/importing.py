@@ -9,7 +9,7 @@ import typer
 
 from pysup import disk
 from pysup.cli import instances, output
-from pysup.cli.options import Scopes, chosen_scope, manager
+from pysup.cli.options import Scopes, chosen_scope, manager, several
 from pysup.errors import Conflict, SpecError
 from pysup.unit import Scope
 
@@ -85,7 +85,7 @@ def _from_pm2(scope: bool | None, only: str | None, *, dry_run: bool) -> None:
     from pysup import takeover
     from pysup.host import pm2
 
-    names = [name.strip() for name in (only or "").split(",") if name.strip()]
+    names = several([only] if only else [])
     wanted = takeover.plan(pm2.here(), chosen_scope(scope), only=names)
     for note in wanted.notes:
         if note.kind != "kept":

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pysup.cli.options import several
 from pysup.isolate import Isolation, Level
 
 
@@ -67,5 +68,5 @@ class Asked:
             if name in given:
                 given[name] = tuple(map(os.path.abspath, given[name]))
         if self.network is not None:
-            given["network"] = tuple(part.strip() for text in self.network for part in text.split(",") if part.strip())
+            given["network"] = several(self.network)
         return replace(before, **given)

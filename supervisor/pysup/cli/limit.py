@@ -66,7 +66,7 @@ def limit(
       pysup limit web memory=2G cpu=150% tasks=200      each instance
       pysup limit web --total memory=6G                 all of them
       pysup limit web weight=200                        twice the usual share
-      pysup limit web@0 memory=3G                       this one has its own, over those of each
+      pysup limit web@0 memory=3G                       it alone, over those of each
       pysup limit web cpus=0-3 io_write=/srv:20M
       pysup limit web memory=unlimited
       pysup limit --namespace shop memory=8G

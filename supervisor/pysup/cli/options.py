@@ -7,6 +7,7 @@ def stop(targets: Targets, scope: Scopes = None, wait: Wait = True, timeout: Wai
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -77,6 +78,11 @@ def manager(scope: bool | None) -> Manager:
     from pysup.sync import Manager
 
     return Manager(chosen_scope(scope))
+
+
+def several(texts: Iterable[str] | None) -> tuple[str, ...]:
+    """The values of an option that may be repeated, and have several in one: ``--only a,b --only c``."""
+    return tuple(part.strip() for text in texts or () for part in text.split(",") if part.strip())
 
 
 def seconds(text: str | None, option: str) -> float | None:

@@ -13,6 +13,7 @@ from pysup import check, listen, parse, servers
 from pysup.app import PER_CORE, App, Limits, Log, Placement, Ready, ReadyWhen
 from pysup.cli import limiting
 from pysup.cli.isolating import Asked
+from pysup.cli.options import several
 from pysup.cli.request import Request
 from pysup.errors import SpecError
 from pysup.health import Watchdog
@@ -93,7 +94,7 @@ def changes(request: Request, before: App | None) -> dict[str, object]:
     """The fields of an App that were asked for, but for its command and environment."""
     given = _given(request, _AS_GIVEN)
     given |= {name: parse.span(text, _option(name)) for name, text in _given(request, _TIMES).items()}
-    given |= {name: _split(texts) for name, texts in _given(request, _NAMES).items()}
+    given |= {name: several(texts) for name, texts in _given(request, _NAMES).items()}
     given |= _counts(request)
     given |= _schedule(request, before)
     given |= _watch(request, before)
@@ -107,7 +108,7 @@ def changes(request: Request, before: App | None) -> dict[str, object]:
         given["listen"] = tuple(map(listen.parse, request.listen))
     if request.stop_exit_codes is not None:
         given["stop_exit_codes"] = tuple(
-            check.number(code, "--stop-exit-codes") for code in _split(request.stop_exit_codes)
+            check.number(code, "--stop-exit-codes") for code in several(request.stop_exit_codes)
         )
     if request.increment is not None:
         pairs = (_pair(text, "--increment") for text in request.increment)
@@ -170,7 +171,7 @@ def _watch(request: Request, before: App | None) -> dict[str, object]:
     if request.watch_paths is not None:
         asked["paths"] = tuple(os.path.abspath(path) for path in request.watch_paths)  # noqa: PTH100
     if request.watch_ignore is not None:
-        asked["ignore"] = _split(request.watch_ignore)
+        asked["ignore"] = several(request.watch_ignore)
     if request.watch_delay is not None:
         asked["delay"] = parse.span(request.watch_delay, "--watch-delay")
     known = before.watch if before else None
@@ -293,7 +294,7 @@ def usual_environment(scope: Scope, account: str) -> dict[str, str]:
 
 def environment(request: Request) -> dict[str, str]:
     """What was asked for by name, and what was given by value, which counts more."""
-    passed = [pair for pattern in _split(request.pass_env or ()) for pair in _passed(pattern)]
+    passed = [pair for pattern in several(request.pass_env) for pair in _passed(pattern)]
     return dict(passed) | dict(_pair(text, "--env") for text in request.env or ())
 
 
@@ -329,11 +330,6 @@ def _pair(text: str, option: str) -> tuple[str, str]:
 
 def _place(text: str | None) -> str | None:
     return text if text in (None, "journal", "null") else os.path.abspath(text)  # noqa: PTH100
-
-
-def _split(texts: Iterable[str]) -> tuple[str, ...]:
-    """Values of an option that may be repeated, and have several in one."""
-    return tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
 
 
 def _given(request: Request, names: Iterable[str]) -> dict[str, Any]:
