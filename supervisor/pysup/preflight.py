@@ -14,7 +14,7 @@ from pysup.bus import systemd1
 from pysup.bus.call import Conversation
 from pysup.bus.call import check as check_reply
 from pysup.errors import EnvironmentProblem, NotFound, SpecError
-from pysup.host import calendar, cgroups, cpus, delegation, features, ground, owners, ports, trust, users
+from pysup.host import cgroups, cpus, delegation, features, ground, owners, ports, trust, users
 from pysup.host.features import Feature
 from pysup.isolate import Isolation
 from pysup.isolation import account
@@ -47,6 +47,8 @@ def check(app: App, scope: Scope, store: Store, *, strict: bool = False) -> None
     _check_watch(app)
     _check_isolation(app, scope)
     if app.schedule:
+        from pysup.host import calendar  # few have one
+
         calendar.check(app.schedule.calendar, app.name)
     for name, text in app.secrets.items():
         found = reference.read(text)
