@@ -28,6 +28,7 @@ import inside
 import leftovers
 import outside
 from pysup.box import Box
+from pysup.sync import Manager
 from pysup.unit import Scope
 from vm.machine import Machine
 
@@ -121,6 +122,14 @@ def scope(request: pytest.FixtureRequest) -> Scope:
     """Run the test as root with the system's manager, and as an ordinary user with that user's."""
     found: Scope = request.param
     return found
+
+
+@pytest.fixture
+def manager(scope: Scope) -> Iterator[Manager]:
+    """A blocking manager of each scope; what a test started in it is deleted after."""
+    with Manager(scope) as made:
+        yield made
+        made.delete("all")
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import socket
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,14 +19,6 @@ from pysup.listen import Listen, parse
 from pysup.reload import ReloadOptions
 from pysup.sync import Manager
 from pysup.unit import Scope
-
-
-@pytest.fixture
-def manager(scope: Scope) -> Iterator[Manager]:
-    """A manager of each scope; what a test started in it is deleted after."""
-    with Manager(scope) as made:
-        yield made
-        made.delete("all")
 
 
 @pytest.mark.parametrize("saved", [False, True])

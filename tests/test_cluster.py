@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,15 +18,6 @@ from pysup.health import Ready, ReadyWhen
 from pysup.listen import parse
 from pysup.reload import ReloadOptions
 from pysup.sync import Manager
-from pysup.unit import Scope
-
-
-@pytest.fixture
-def manager(scope: Scope) -> Iterator[Manager]:
-    """A manager of each scope; what a test started in it is deleted after."""
-    with Manager(scope) as made:
-        yield made
-        made.delete("all")
 
 
 def test_instances_share_the_socket_that_systemd_holds(manager: Manager) -> None:

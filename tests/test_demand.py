@@ -22,7 +22,7 @@ from pysup.app import App
 from pysup.events import Stopped
 from pysup.listen import Listen
 from pysup.sync import Manager
-from pysup.unit import AppStatus, Scope
+from pysup.unit import AppStatus
 
 # Answers its pid; whoever asks for /slow gets it when the client has sent one byte more. It has no handler for SIGTERM,
 # so it dies of it at once, whatever it is doing.
@@ -50,14 +50,6 @@ while True:
 
 PAUSE = threading.Event()
 """Never set: what is tested here is that time goes by."""
-
-
-@pytest.fixture
-def manager(scope: Scope) -> Iterator[Manager]:
-    """A manager of each scope; what a test started in it is deleted after."""
-    with Manager(scope) as made:
-        yield made
-        made.delete("all")
 
 
 def plain(address: str, name: str = "web", **fields: object) -> App:

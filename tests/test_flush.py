@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,14 +24,6 @@ from running import wait_until
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 TALKER = programs.shell("while :; do echo line; echo line >&2; sleep 0.05; done")
-
-
-@pytest.fixture
-def manager(scope: Scope) -> Iterator[Manager]:
-    """A manager of each scope; what a test started in it is deleted after."""
-    with Manager(scope) as made:
-        yield made
-        made.delete("all")
 
 
 @pytest.fixture

@@ -74,14 +74,6 @@ OFTEN = Watchdog(when=WatchdogWhen.HTTP, url="http://127.0.0.1:{port}/health", i
 ASK = grounds.ROOT / "supervisor/pysup/probe/ask.py"
 
 
-@pytest.fixture
-def manager(scope: Scope) -> Iterator[Manager]:
-    """A manager of each scope; what a test started in it is deleted after."""
-    with Manager(scope) as made:
-        yield made
-        made.delete("all")
-
-
 def server(*, slow: float = 0, drain: float = 0, **fields: object) -> App:
     """The server above, with a port of its own unless it listens otherwise."""
     usual: dict[str, object] = {"ready": Ready(when=ReadyWhen.TCP, timeout=20)}

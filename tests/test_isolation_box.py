@@ -107,14 +107,6 @@ func main() {
 
 
 @pytest.fixture
-def manager(scope: Scope) -> Iterator[Manager]:
-    """A manager of each scope; what a test started in it is deleted after."""
-    with Manager(scope) as made:
-        yield made
-        made.delete("all")
-
-
-@pytest.fixture
 def place() -> Iterator[Path]:
     """A project in the home of whoever runs the test, with a directory for data; and something else beside it."""
     folder = Path.home() / "isolated"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,14 +43,6 @@ def exists(path: str) -> bool:
 def read(app: App, *lines: str) -> list[findings.Finding]:
     """What is read from a program's lines."""
     return findings.read(app, findings.Heard(lines=lines), exists)
-
-
-@pytest.fixture
-def manager(scope: Scope) -> Iterator[Manager]:
-    """A manager of each scope; what a test started in it is deleted after."""
-    with Manager(scope) as made:
-        yield made
-        made.delete("all")
 
 
 @pytest.mark.parametrize(

@@ -24,15 +24,6 @@ from pysup.host import features
 from pysup.journal import Kind
 from pysup.logs import LogOptions
 from pysup.sync import Manager
-from pysup.unit import Scope
-
-
-@pytest.fixture
-def manager(scope: Scope) -> Iterator[Manager]:
-    """A manager of each scope; what a test started in it is deleted after."""
-    with Manager(scope) as made:
-        yield made
-        made.delete("all")
 
 
 def until(events: Iterator[Event], *kinds: type[Event]) -> list[Event]:

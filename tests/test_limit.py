@@ -34,14 +34,6 @@ threading.Event().wait()
 """
 
 
-@pytest.fixture
-def manager(scope: Scope) -> Iterator[Manager]:
-    """A manager of each scope; what a test started in it is deleted after."""
-    with Manager(scope) as made:
-        yield made
-        made.delete("all")
-
-
 def pids(manager: Manager) -> list[int]:
     """The main processes."""
     return [one.pid for app in manager.list() for one in app.instances]

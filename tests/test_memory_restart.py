@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,14 +27,6 @@ held = b"" if first.exists() else bytearray(80 << 20)
 first.touch()
 threading.Event().wait()
 """
-
-
-@pytest.fixture
-def manager(scope: Scope) -> Iterator[Manager]:
-    """A manager of each scope; what a test started in it is deleted after."""
-    with Manager(scope) as made:
-        yield made
-        made.delete("all")
 
 
 def test_an_instance_that_holds_too_much_is_restarted_and_that_is_said(manager: Manager, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -56,14 +55,6 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
 server.serve_forever(0.05)
 server.server_close()
 """
-
-
-@pytest.fixture
-def manager(scope: Scope) -> Iterator[Manager]:
-    """A manager of each scope; what a test started in it is deleted after."""
-    with Manager(scope) as made:
-        yield made
-        made.delete("all")
 
 
 def test_an_instance_that_the_kernel_killed_for_memory_is_told_so(manager: Manager) -> None:

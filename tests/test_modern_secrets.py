@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,14 +18,6 @@ pytestmark = pytest.mark.vm
 SHOWN = programs.shell(
     'cd "$CREDENTIALS_DIRECTORY"; for file in *; do echo "$file=$(cat "$file")"; done; exec sleep 1000'
 )
-
-
-@pytest.fixture
-def manager(scope: Scope) -> Iterator[Manager]:
-    """A manager of each scope; what a test started in it is deleted after."""
-    with Manager(scope) as made:
-        yield made
-        made.delete("all")
 
 
 def said(manager: Manager) -> list[str]:

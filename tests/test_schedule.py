@@ -140,14 +140,6 @@ def test_missed_times_are_made_up_for_by_jobs_only() -> None:
         apps.app(schedule=caught_up)
 
 
-@pytest.fixture
-def manager(scope: Scope) -> Iterator[Manager]:
-    """A manager of each scope; what a test started in it is deleted after."""
-    with Manager(scope) as made:
-        yield made
-        made.delete("all")
-
-
 def started(events: Iterator[Event], count: int) -> list[Started]:
     """The next so many instances that come up."""
     seen = (event for event in events if isinstance(event, Started))

@@ -7,7 +7,7 @@ import pwd
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,14 +26,6 @@ from running import OnTerminal, Running
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 ECHO = programs.shell('env | grep LISTEN_; while read -r line; do echo "got $line"; done; echo ended')
-
-
-@pytest.fixture
-def manager(scope: Scope) -> Iterator[Manager]:
-    """A manager of each scope; what a test started in it is deleted after."""
-    with Manager(scope) as made:
-        yield made
-        made.delete("all")
 
 
 def said(manager: Manager, selector: str, count: int, since: float) -> list[str]:

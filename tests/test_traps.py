@@ -23,14 +23,6 @@ PAUSE = threading.Event()
 
 
 @pytest.fixture
-def manager(scope: Scope) -> Iterator[Manager]:
-    """A manager of each scope; what a test started in it is deleted after."""
-    with Manager(scope) as made:
-        yield made
-        made.delete("all")
-
-
-@pytest.fixture
 def system() -> Iterator[Manager]:
     """The machine's."""
     with Manager(Scope.SYSTEM) as made:

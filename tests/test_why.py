@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,14 +20,6 @@ from pysup.sync import Manager
 from pysup.unit import ActiveState, Instance, Scope
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def manager(scope: Scope) -> Iterator[Manager]:
-    """A manager for blocking code, cleaned up after."""
-    with Manager(scope) as made:
-        yield made
-        made.delete("all")
 
 
 def end(manager: Manager, app: apps.App) -> None:
