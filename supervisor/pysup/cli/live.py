@@ -22,8 +22,8 @@ from pysup.tui.history import History
 from pysup.unit import Scope
 
 _HEIGHT = 24  # of a terminal that does not say
-_ENTER = "\033[?1049h\033[?25l"  # the alternate screen, and no cursor
-_LEAVE = "\033[?25h\033[?1049l"
+_ENTER = "\033[?1049h\033[?25l\033[?7l"  # the alternate screen, no cursor, and long lines are cut
+_LEAVE = "\033[?7h\033[?25h\033[?1049l"
 _HOME, _END_OF_LINE, _BELOW = "\033[H", "\033[K", "\033[J"
 _QUIT = "q"
 _SORTS = {"n": "name", "c": "cpu:desc", "m": "memory:desc", "r": "restarts:desc"}
@@ -158,11 +158,12 @@ class _Live:
         lines = _table(self._asked, self._look, self._history)
         height = os.get_terminal_size(sys.stdout.fileno()).lines or _HEIGHT
         keys = "q ends; n c m r sort" if self._asked.has_keys else "Ctrl-C ends"
-        gap = f"; {self._look.gap}: this may be old" if self._look.gap else ""
-        clock = output.paint(f"{self._asked.title}, {time.strftime('%H:%M:%S')}; {keys}{gap}", output.DIM)
-        shown = [clock, *lines[: height - 1]]
-        if len(lines) > height - 1:
-            shown[-1] = output.paint(f"… {len(lines) - height + 2} more", output.DIM)
+        head = [f"{self._asked.title}, {time.strftime('%H:%M:%S')}; {keys}"]
+        if self._look.gap:
+            head.append(f"{self._look.gap}: this may be old")
+        shown = [*(output.paint(line, output.DIM) for line in head), *lines]
+        if len(shown) > height:
+            shown[height - 1 :] = [output.paint(f"… {len(shown) - height + 1} more", output.DIM)]
         _write(_HOME + "\n".join(line + _END_OF_LINE for line in shown) + _BELOW)
 
 
