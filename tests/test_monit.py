@@ -323,6 +323,7 @@ async def test_a_restart_gives_another_process(ground: Ground) -> None:
             assert isinstance(screen_of(pilot).screen, ScaleDialog)
             await pilot.press(*"+2", "enter")
             await until(pilot, lambda: rows_of(pilot)[0].instances == 3)
+            await until(pilot, lambda: "@0" in logs(pilot).view.render_line(0).text)
             await pilot.press("x", "y")
             await until(pilot, lambda: rows_of(pilot)[0].state == "inactive")
             await pilot.press("s")

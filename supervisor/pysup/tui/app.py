@@ -150,6 +150,8 @@ class Monit(App[None]):
             self._say("#banner", f"{look.gap}: what is shown may be old. It is tried again." if look.gap else "")
         self._show()
         self._describe()
+        if row := self._table.chosen:
+            self._logs.tell_apart(row.key, named=row.has_several)  # it may have been scaled
 
     def _show(self) -> None:
         found = rows.rows(self._apps, self._history, self._view, self._now())
@@ -178,7 +180,7 @@ class Monit(App[None]):
         """Show the logs and the details of a row."""
         if not self._is_open:
             return
-        self._logs.open(row.key if row else "", named=row is not None and row.key == row.app and row.instances > 1)
+        self._logs.open(row.key if row else "", named=row is not None and row.has_several)
         self._describe()
 
     def _describe(self) -> None:

@@ -46,6 +46,11 @@ class LogPane(Vertical):
         if selector:
             self.run_worker(self._follow(selector), group="logs", name=f"pysup monit: logs of {selector}")
 
+    def tell_apart(self, selector: str, *, named: bool) -> None:
+        """Have lines say from now on which instance wrote them, or not, if they are of this selector."""
+        if selector == self._selector:
+            self.view.tell_apart(named=named)
+
     async def _follow(self, selector: str) -> None:
         view = self.view
         async with contextlib.aclosing(self._lines(selector)) as news:

@@ -71,6 +71,12 @@ class LogView(ScrollView, can_focus=True):
         self._named = named
         self.rebuild()
 
+    def tell_apart(self, *, named: bool) -> None:
+        """Have their instance before all lines, or not."""
+        if named is not self._named:
+            self._named = named
+            self.rebuild()
+
     def add(self, came: Sequence[LogLine]) -> None:
         """Show new lines."""
         new = self.lines.add(came)

@@ -61,6 +61,11 @@ class Row(NamedTuple):
     cpu: float | None = None
     memory: int | None = None
 
+    @property
+    def has_several(self) -> bool:
+        """Whether it is an app with several instances."""
+        return self.key == self.app and self.instances > 1
+
 
 @dataclass(frozen=True, slots=True)
 class View:
