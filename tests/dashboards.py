@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import AsyncGenerator, Sequence
 
 import apps
@@ -153,11 +152,3 @@ def pictured(world: Still | None = None, *, light: bool = False) -> Monit:
     for tick in range(61):
         history.add(some(tick), tick * 2.0)
     return Monit(world or Still(), where="system", light=light, history=history, now=lambda: NOW)
-
-
-def clock() -> None:
-    """Have the times of log lines be the same wherever this runs."""
-    import os
-
-    os.environ["TZ"] = "UTC"
-    time.tzset()

@@ -12,16 +12,16 @@ from pysup.unit import ActiveState, AppStatus, Exit, Instance, Scope
 
 MIB = 1 << 20
 
-_PRESSURE = Pressure(some=Stall(0.5, 0.25, 2.5), full=Stall(0.0, 0.0, 0.0))
+_PRESSURE = Pressure(some=Stall(0.5, 2.5), full=Stall(0.0, 0.0))
 
 FULL = Reading(
     pids=(41,),
     cpu=Cpu(12.5, periods=9, throttled_periods=3, throttled_seconds=0.25, source=Source.V2),
-    memory=Memory(4 * MIB, 8 * MIB, 32 * MIB, 64 * MIB, 48 * MIB, 4, 3, 2, 1, source=Source.V2),
+    memory=Memory(4 * MIB, 8 * MIB, 32 * MIB, 64 * MIB, 48 * MIB, 4, 3, 1, source=Source.V2),
     tasks=Tasks(7, 100, 0, source=Source.V2),
     io=Io(1000, 2000, 3, 4, source=Source.V2),
     pressure=Pressures(cpu=_PRESSURE, memory=_PRESSURE, io=_PRESSURE),
-    descriptors=Descriptors(open=20, most=12, limit=1024),
+    descriptors=Descriptors(most=12, limit=1024),
 )
 
 

@@ -262,9 +262,7 @@ def test_the_apps_slice_holds_all_together() -> None:
     assert "[Slice]" not in render(apps.app(), apps.MACHINE, "/run").files["pysup-web.slice"].text
 
 
-NOW = Reading(
-    memory=Memory(current=100 << 20), tasks=Tasks(current=20), descriptors=Descriptors(open=30, most=25, limit=1024)
-)
+NOW = Reading(memory=Memory(current=100 << 20), tasks=Tasks(current=20), descriptors=Descriptors(most=25, limit=1024))
 
 
 @pytest.mark.parametrize(

@@ -8,18 +8,17 @@ from typing import NamedTuple
 UNLIMITED = 1 << 62  # v1 writes "no limit" as a number just under 2^63
 _DIGITS = 20  # of 2^64
 _PRESSURE = re.compile(
-    r"^(some|full) avg10=([0-9]{1,3}\.[0-9]+) avg60=([0-9]{1,3}\.[0-9]+) avg300=\S+ total=([0-9]{1,20})$", re.MULTILINE
+    r"^(some|full) avg10=([0-9]{1,3}\.[0-9]+) avg60=\S+ avg300=\S+ total=([0-9]{1,20})$", re.MULTILINE
 )
 
 
 class Stall(NamedTuple):
     """How much of the time work stood still for want of something.
 
-    Shares (0 to 1) of the last 10 and 60 seconds; ``total`` is in seconds, since the group was made.
+    ``avg10`` is a share (0 to 1) of the last 10 seconds; ``total`` is in seconds, since the group was made.
     """
 
     avg10: float
-    avg60: float
     total: float
 
 
@@ -95,5 +94,5 @@ def pressure(text: str) -> Pressure | None:
     return Pressure(some=found.get("some"), full=found.get("full")) if found else None
 
 
-def _stall(avg10: str, avg60: str, total: str) -> Stall:
-    return Stall(avg10=min(float(avg10) / 100, 1.0), avg60=min(float(avg60) / 100, 1.0), total=int(total) / 1e6)
+def _stall(avg10: str, total: str) -> Stall:
+    return Stall(avg10=min(float(avg10) / 100, 1.0), total=int(total) / 1e6)

@@ -41,8 +41,8 @@ class Memory(NamedTuple):
     """Bytes. ``current`` is with the page cache that its files fill; of processes, without.
 
     ``high`` and ``max`` are its own limits, ``limit`` is the lowest ``max`` of it and of the slices above it. The
-    others count since the start: times that it was held back at ``high`` and at ``max``, that memory ran out
-    (``oom``), and processes that were killed for that.
+    others count since the start: times that it was held back at ``high`` and at ``max``, and processes that
+    were killed when memory ran out.
     """
 
     current: int | None = None
@@ -52,7 +52,6 @@ class Memory(NamedTuple):
     limit: int | None = None
     high_events: int | None = None
     max_events: int | None = None
-    oom_events: int | None = None
     oom_kills: int | None = None
     source: Source = Source.NOBODY
 
@@ -97,14 +96,10 @@ class Reading(NamedTuple):
 
 
 class Reader:
-    """Reads any number of control groups in one round: what they have in common (slices) is read once.
+    """Reads any number of control groups in one round: what they have in common (slices) is read once."""
 
-    ``sockets`` has those among the descriptors counted, too, for which each must be looked at.
-    """
-
-    def __init__(self, trees: Cgroups, *, sockets: bool = False) -> None:
+    def __init__(self, trees: Cgroups) -> None:
         self._trees = trees
-        self._sockets = sockets
         self._is_v2 = trees.hierarchy is Hierarchy.V2
         self._ceilings: dict[str, int | None] = {}
 
@@ -122,7 +117,7 @@ class Reader:
             tasks=tasks,
             io=io if io.source else self._io_of(pids),
             pressure=self.pressure(control_group),
-            descriptors=descriptors.count(pids, proc=self._trees.proc, sockets=self._sockets),
+            descriptors=descriptors.count(pids, proc=self._trees.proc),
         )
 
     def cpu(self, control_group: str) -> Cpu:
@@ -205,7 +200,6 @@ class Reader:
             limit=_least(own, self._ceiling(_parent(control_group))),
             high_events=events.get("high"),
             max_events=events.get("max"),
-            oom_events=events.get("oom"),
             oom_kills=events.get("oom_kill"),
             source=Source.V2,
         )
