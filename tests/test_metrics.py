@@ -227,6 +227,17 @@ def test_ports_that_programs_open_themselves_are_told(scope: Scope, pysup: Pysup
     assert of(found, "pysup_app_accept_queue_limit", app="own") > 0
 
 
+def test_the_queue_at_an_address_of_a_stopped_app_is_somebody_elses(scope: Scope, pysup: Pysup) -> None:
+    """Whoever listens there now."""
+    port = free_port()
+    with started("sleep", "--name", "web", "--listen", str(port), "--", "infinity"):
+        assert of(read(pysup("metrics").stdout), "pysup_app_accept_queue", address=str(port)) == 0
+        pysup("stop", "web")
+        with socket.create_server(("0.0.0.0", port)):
+            found = read(pysup("metrics").stdout)
+    assert "pysup_app_accept_queue" not in {name for name, _ in found}
+
+
 def test_without_apps_there_is_still_an_answer(scope: Scope, pysup: Pysup) -> None:
     """About the sampling itself."""
     assert of(read(pysup("metrics").stdout), "pysup_build_info") == 1

@@ -146,7 +146,8 @@ def _queues(apps: Sequence[AppStatus], places: Mapping[InstanceName, str]) -> di
     held = {
         meant: (app.name, listen.address)
         for app in apps
-        for listen in (app.spec.listen if app.spec else ())
+        if app.spec and any(one.state != "inactive" for one in app.instances)  # else it is somebody else's now
+        for listen in app.spec.listen
         for meant in _meant(listen.address)
     }
     groups = {_inode(place): name for name, place in places.items()} if any(one.cgroup for one in listening) else {}
