@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable
 from dataclasses import replace
@@ -403,6 +404,30 @@ async def test_a_namespace_has_limits_as_long_as_it_has_apps(tmp_path: Path, man
     assert (await manager.namespace_limits("shop")).total == Limits(cpu_weight=50, io_weight=50)
     await manager.delete("api")
     assert not (tmp_path / "run" / kept.parent).exists()
+
+
+async def test_limits_of_a_namespace_go_where_its_apps_are(tmp_path: Path, manager: Manager) -> None:
+    """Also when the saved one of them is deleted; and they go when the last moves to another namespace."""
+    places = [tmp_path / place / "pysup-shop.slice.d/pysup.conf" for place in ("run", "etc")]
+    for name in ("web", "api"):
+        await manager.start(apps.app(name, namespace="shop"))
+    await manager.limit_namespace("shop", ["memory=8G"])
+    await manager.save("web")
+    await manager.delete("web")
+    assert [place.exists() for place in places] == [True, False]
+    await manager.stop("api")
+    await manager.start(apps.app("api", namespace="other"), force=True)
+    assert [place.exists() for place in places] == [False, False]
+    with pytest.raises(SpecError, match="single processes"):
+        await manager.limit_namespace("other", Limits(nofile=5))
+
+
+async def test_two_who_limit_one_namespace_wait_for_each_other(manager: Manager) -> None:
+    """Over one connection, too."""
+    await manager.start(apps.app("web", namespace="shop"))
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(manager.limit_namespace("shop", [word]) for word in ("memory=8G", "tasks=90")))
+    assert (await manager.namespace_limits("shop")).total == Limits(memory_max=2**33, tasks_max=90)
 
 
 async def test_an_app_and_a_namespace_with_one_slice_are_told_apart(manager: Manager) -> None:

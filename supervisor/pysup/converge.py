@@ -182,7 +182,9 @@ def start_now(store: Store, workshop: Workshop, app: App, *, force: bool) -> Con
     with store.lock(app.name):
         decision = yield from decide(store, workshop, app, restart=force, force=force)
         steps = decision.steps
-        if steps.stop or steps.restart or app.reserve_for or before(store, app.name):
+        found = decision.found and decision.found.app
+        moves = found and found.namespace not in ("", app.namespace)
+        if steps.stop or steps.restart or app.reserve_for or moves or before(store, app.name):
             return False
         if steps.write:
             store.write(app.name, decision.rendered.files, saved=decision.saved)

@@ -27,6 +27,7 @@ from pysup.unit import ActiveState, Scope
 
 if TYPE_CHECKING:
     from pysup.limiting.words import Wish
+    from pysup.limits import Limits
 
 _UP = ActiveState.ACTIVE
 _DOWN = (ActiveState.INACTIVE, ActiveState.FAILED, ActiveState.DEACTIVATING)
@@ -55,7 +56,7 @@ class Operator:
             if decision.steps.reload:
                 await self.bus.call(systemd1.reload())
             if decision.steps.write:
-                await self._reserve(decision.found.app if decision.found else None, app)
+                await self._settle_around(decision.found.app if decision.found else None, app)
             await jobs.perform(self.bus, [systemd1.stop_unit(unit) for unit in decision.steps.stop])
             await self.bus.calls(decision.resets)
         return decision
@@ -71,7 +72,7 @@ class Operator:
             await aside(lambda: self.store.write(app.name, rendered.files, saved=saved))
             if found:
                 await self.bus.call(systemd1.reload())
-            await self._reserve(found.app if found else None, app)
+            await self._settle_around(found.app if found else None, app)
 
     async def finish(self, begun: Sequence[Decision], *, wait: bool, timeout: float | None) -> None:
         """Start what was begun and, with *wait*, see it ready."""
@@ -133,7 +134,7 @@ class Operator:
         before = {unit: self.store.text(app.name, unit) for unit in names.companions(app.name)}
         await roll.run(running)
         await self._renew_companions(app.name, before)
-        await self._reserve(old.app, app)
+        await self._settle_around(old.app, app)
         if roll.rendered.numbers != old.numbers:
             begun = await self.converge(app, restart=False, force=False)
             await self.finish([begun], wait=True, timeout=options.timeout)
@@ -158,7 +159,7 @@ class Operator:
                 await jobs.perform(self.bus, await self._stops(one), timeout=timeout)
                 self.store.remove(one.app)
                 self.store.remove_spare(one.app)
-                await self._reserve(stored.app, None)
+                await self._settle_around(stored.app, None)
                 was_saved = was_saved or stored.saved
                 await self._forget(stored)
         if was_saved:
@@ -184,6 +185,13 @@ class Operator:
             await self.bus.call(systemd1.reload())
         return notes
 
+    async def limit_namespace(self, name: str, wanted: Sequence[str] | Limits, *, force: bool) -> tuple[str, ...]:
+        """Hold all apps of a namespace together to other limits. What is worth telling."""
+        from pysup.limiting import change, namespaces  # as above
+
+        async with self._locked(namespaces.lock(name)):
+            return await change.namespace(self.bus, self.store, name, wanted, force=force)
+
     async def move(self, apps: Sequence[str], *, saved: bool) -> list[str]:
         """Keep apps for good, or until the next boot; the names of those that moved."""
         moved = []
@@ -195,10 +203,8 @@ class Operator:
                 rendered = self.workshop.render(stored.require(), saved=saved)
                 await aside(functools.partial(self.store.write, name, rendered.files, saved=saved))
                 moved.append(name)
-        from pysup.limiting import namespaces  # not for those who start, stop and reload
-
         for namespace in {one.namespace for name in moved if (one := self.store.get(name).app)} - {""}:
-            await aside(functools.partial(namespaces.settle, self.store, namespace))
+            await self._settle_namespace(namespace)
         if moved:
             await self.bus.call(systemd1.reload())
         return moved
@@ -213,11 +219,19 @@ class Operator:
             )
             await jobs.perform(self.bus, [systemd1.start_unit(names.target_unit(app))])
 
-    async def _reserve(self, before: App | None, after: App | None) -> None:
+    async def _settle_around(self, before: App | None, after: App | None) -> None:
+        """Have what is not the app's own be as it asks: services that it leaves CPUs to, the namespace that it left."""
         if any(app and app.reserve_for for app in (before, after)):
             from pysup.limiting import reserving  # few have it
 
             await reserving.settle(self.bus, self.store, self.workshop.machine, before, after)
+        if before and after and before.namespace not in ("", after.namespace):
+            await self._settle_namespace(before.namespace)  # it may have been the last in there
+
+    async def _settle_namespace(self, name: str) -> None:
+        from pysup.limiting import namespaces  # not for those who start, stop and reload
+
+        await aside(functools.partial(namespaces.settle, self.store, name))
 
     def _front(self, app: str) -> Front:
         return Front(self.bus, self.store, self.scope, app)
@@ -269,10 +283,9 @@ class Operator:
         others = [other.namespace for other in status.known(status.read(self.store)).values()]
         namespace = stored.app.namespace if stored.app else ""
         empty = [names.slice_unit(stored.name, namespace)]
+        if namespace:
+            await self._settle_namespace(namespace)
         if namespace and namespace not in others:
-            from pysup.limiting import namespaces  # not for those who start, stop and reload
-
-            await aside(functools.partial(namespaces.settle, self.store, namespace))
             empty.append(names.slice_unit(namespace))
         if not others:
             empty.append(names.ROOT_SLICE)

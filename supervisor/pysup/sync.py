@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, overload
 
 from pysup import local, selector, status
-from pysup.app import App
+from pysup.app import App, Limits
 from pysup.bus.call import Conversation
 from pysup.host import ground
 from pysup.names import InstanceName
@@ -266,9 +266,9 @@ class Manager:
 
         return self._ask(view.namespace(self._store, self.scope, name))
 
-    def limit_namespace(self, name: str, assignments: Sequence[str], *, force: bool = False) -> LimitsView:
+    def limit_namespace(self, name: str, wanted: Sequence[str] | Limits, *, force: bool = False) -> LimitsView:
         """Have other limits for all of them."""
-        return self._run(lambda manager: manager.limit_namespace(name, assignments, force=force))
+        return self._run(lambda manager: manager.limit_namespace(name, wanted, force=force))
 
     def describe(self, selectors: Selectors = selector.ALL, *, lines: int = 10) -> DescriptionList:
         """All about apps and instances."""

@@ -13,6 +13,7 @@ from pysup.converge import Workshop
 from pysup.errors import PysupError
 from pysup.limiting import foresee, groups, live, namespaces, words
 from pysup.limiting.groups import Kind
+from pysup.limits import Limits
 from pysup.selector import Chosen
 from pysup.store import Store
 
@@ -40,22 +41,24 @@ async def app(bus: Bus, store: Store, workshop: Workshop, chosen: Chosen, wish: 
         raise
 
 
-async def namespace(bus: Bus, store: Store, name: str, assignments: Sequence[str], *, force: bool) -> tuple[str, ...]:
-    """Hold all apps of a namespace together to other limits. What is worth telling."""
+async def namespace(
+    bus: Bus, store: Store, name: str, wanted: Sequence[str] | Limits, *, force: bool
+) -> tuple[str, ...]:
+    """Hold all apps of a namespace together to other limits. What is worth telling. Its lock must be held."""
     members = namespaces.members(store, name)
     units = await bus.converse(states.loaded(status.patterns([one.name for one in members])))
     around = [group for group in namespaces.running(name, members, units) if group.kind is Kind.NAMESPACE]
-    with namespaces.locked(store, name):
-        before = namespaces.read(store, name)
-        after = words.limits(assignments, before)
-        preflight.check_parts(after)
-        told = foresee.check([(group, after) for group in around], force=force)
-        namespaces.write(store, name, after, saved=namespaces.is_saved(members))
-        try:
-            for group in around:
-                await live.set_group(bus, store, group, before, after)
-        except BaseException:
-            namespaces.write(store, name, before, saved=namespaces.is_saved(members))
-            raise
-        await bus.call(systemd1.reload())
+    before = namespaces.read(store, name)
+    after = wanted if isinstance(wanted, Limits) else words.limits(wanted, before)
+    namespaces.check(after)
+    preflight.check_parts(after)
+    told = foresee.check([(group, after) for group in around], force=force)
+    namespaces.write(store, name, after, saved=namespaces.is_saved(members))
+    try:
+        for group in around:
+            await live.set_group(bus, store, group, before, after)
+    except BaseException:
+        namespaces.write(store, name, before, saved=namespaces.is_saved(members))
+        raise
+    await bus.call(systemd1.reload())
     return tuple(told)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from pysup import disk, names, spec, status
@@ -60,7 +59,7 @@ def write(store: Store, name: str, limits: Limits, *, saved: bool) -> None:
     keep, other = _path(store, name, saved=saved), _path(store, name, saved=not saved)
     with disk.writing(keep.parent):
         if limits.given:
-            keep.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            disk.make(keep.parent)
             disk.replace(keep.parent, keep.name, File(_text(limits)))
         else:
             disk.unlink(keep)
@@ -69,18 +68,16 @@ def write(store: Store, name: str, limits: Limits, *, saved: bool) -> None:
 
 def settle(store: Store, name: str) -> None:
     """Have the limits of a namespace where its apps are; none, if it has no apps any more."""
-    limits = read(store, name)
-    if limits.given:
-        with locked(store, name):
+    with store.lock(lock(name)):
+        limits = read(store, name)
+        if limits.given:
             there = [one for one in status.read(store).values() if one.app and one.app.namespace == name]
             write(store, name, limits if there else Limits(), saved=is_saved(there))
 
 
-@contextmanager
-def locked(store: Store, name: str) -> Iterator[None]:
-    """Be the only one who changes a namespace; no app is called so."""
-    with store.lock(f"{name}:namespace"):
-        yield
+def lock(name: str) -> str:
+    """What is locked by who changes a namespace; no app is called so."""
+    return f"{name}:namespace"
 
 
 def check(limits: Limits) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from pysup import check, local, preflight, selector, stdin
-from pysup.app import App
+from pysup.app import App, Limits
 from pysup.bus import systemd1
 from pysup.changes import Changes
 from pysup.converge import Workshop
@@ -263,13 +263,16 @@ class Manager(Reader):
         found = await changes.bus.converse(view.apps(self._store, self.scope, selectors))
         return [replace(one, notes=(*told, *notes[one.name], *one.notes)) for one in found]
 
-    async def limit_namespace(self, name: str, assignments: Sequence[str], *, force: bool = False) -> LimitsView:
-        """Have other limits for all apps of a namespace together. Raises like ``limit``."""
-        from pysup.limiting import change, view
+    async def limit_namespace(self, name: str, wanted: Sequence[str] | Limits, *, force: bool = False) -> LimitsView:
+        """Have other limits (``memory=8G``, or these and no others) for all apps of a namespace together.
 
-        bus = (await self._changes()).bus
-        told = await change.namespace(bus, self._store, name, assignments, force=force)
-        found = await bus.converse(view.namespace(self._store, self.scope, name))
+        Raises like ``limit``, and NotFound if no app is in it.
+        """
+        from pysup.limiting import view
+
+        changes = await self._changes()
+        told = await changes.operator.limit_namespace(name, wanted, force=force)
+        found = await changes.bus.converse(view.namespace(self._store, self.scope, name))
         return replace(found, notes=(*told, *found.notes))
 
     async def set_hooks(self, hooks: Hooks) -> None:
