@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -12,11 +12,12 @@ import typer
 from pysup import local
 from pysup.cli import filed, output
 from pysup.cli.filed import Env, OneFile, Only
-from pysup.cli.options import Json, Scopes, WaitTimeout, chosen_scope, seconds, several
+from pysup.cli.options import Json, Scopes, WaitTimeout, chosen_scope, seconds
 from pysup.errors import SpecError
 from pysup.files import change as changes
-from pysup.files import document, look, readers, show
+from pysup.files import document, look, namespaces, readers, show
 from pysup.files.change import SAID, Action, Change
+from pysup.files.namespaces import Limiting
 from pysup.names import template_unit
 from pysup.unit import Scope
 
@@ -32,11 +33,17 @@ class Planned(NamedTuple):
     file: str
     changes: list[Change]
     left_over: list[str]
+    namespaces: list[Limiting]
 
     @property
     def due(self) -> list[Change]:
         """What is not yet as it should be."""
         return [change for change in self.changes if change.action is not Action.NONE]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all is as it should be."""
+        return not self.due and not self.namespaces
 
 
 def diff(
@@ -63,9 +70,11 @@ def diff(
     else:
         for change in found.due:
             _show(found, change, where)
-        if not found.due:
+        for one in found.namespaces:
+            _print_lines(show.limits(one, origin=readers.shown(found.file)))
+        if found.is_done:
             output.echo(_nothing(found))
-    return int(exit_code and bool(found.due))
+    return int(exit_code and not found.is_done)
 
 
 def apply(
@@ -97,28 +106,27 @@ def apply(
     found = _planned(file, where, only=only, env=env, prune=prune)
     if as_json:
         _print_json(found)
-    elif found.due:
+    elif not found.is_done:
         _print_plan(found)
     else:
         output.echo(_nothing(found))
     if not prune and found.left_over and not as_json:
         output.note(f"{', '.join(found.left_over)}: no longer in the file; --prune deletes what it had once")
-    if dry_run or not found.due or not (yes or _agreed()):
+    if dry_run or found.is_done or not (yes or _agreed()):
         return 0
     return _carry_out(found, where, timeout)
 
 
 def _planned(file: str | None, scope: Scope, *, only: Sequence[str] | None, env: str | None, prune: bool) -> Planned:
     file = file or filed.here()
-    filed.warn_of_strangers(file, scope)
-    wanted = document.load(file, scope=scope, env=env, only=several(only))
-    for name, note in wanted.notes:
-        output.note(f"{name}: {note}")
+    wanted = filed.load(file, scope, only=only, env=env)
     names = document.names(wanted.file, env=env) if only else [app.name for app in wanted.apps]
     seen: dict[str, Seen] = local.ask(scope, look.look(local.store(scope), names))
     apps = [local.store(scope).with_secrets(app) for app in wanted.apps]
     plan = changes.plan(apps, seen, origin=wanted.file, named=names, prune=prune)
-    return Planned(wanted.file, plan, changes.left_over(seen, origin=wanted.file, named=names))
+    left_over = changes.left_over(seen, origin=wanted.file, named=names)
+    limits = namespaces.plan(local.store(scope), wanted.namespaces, apps)
+    return Planned(wanted.file, plan, left_over, limits)
 
 
 def _carry_out(found: Planned, scope: Scope, timeout: float | None) -> int:
@@ -130,19 +138,19 @@ def _carry_out(found: Planned, scope: Scope, timeout: float | None) -> int:
     for change in found.due:
         if change.after:
             preflight.check(change.after, scope, local.store(scope))
+    for one in found.namespaces:
+        preflight.check_parts(one.after)
     with revisions.because(f"pysup apply {found.file}"):
-        outcome = apply.carry_out(
-            found.due, scope, tell=lambda change: output.echo(f"{change.name}: done"), timeout=timeout
-        )
-    for change, exc in outcome.failed:
+        outcome = apply.carry_out(found.due, scope, namespaces=found.namespaces, tell=_tell, timeout=timeout)
+    for failed, exc in outcome.failed:
         output.print_error(exc)
-        output.note(f"{change.name}: taken back to what it was")
+        output.note(f"{failed.name}: taken back to what it was")
     if outcome.left:
         output.note(f"not begun: {', '.join(change.name for change in outcome.left)}")
     return 1 if outcome.failed else 0
 
 
-def _tell(change: Change) -> None:
+def _tell(change: Change | Limiting) -> None:
     output.echo(f"{change.name}: done")
 
 
@@ -158,18 +166,24 @@ def _print_plan(found: Planned) -> None:
         output.echo(
             output.paint(f"{change.name}: {SAID[change.action]}{why}", _COLOURS.get(change.action, output.YELLOW))
         )
+    for one in found.namespaces:
+        output.echo(output.paint(f"{one.name}: {SAID[Action.LIMIT]}", output.YELLOW))
 
 
 def _show(found: Planned, change: Change, scope: Scope) -> None:
     lines = show.unified(change.before, change.after, origin=readers.shown(found.file))
-    colours = {"-": output.RED, "+": output.GREEN, "@": output.DIM}
-    for line in (*lines, *_edits(change, scope)):
-        output.echo(output.paint(output.plain(line), colours.get(line[:1], "")))
+    _print_lines((*lines, *_edits(change, scope)))
     for reason in change.reasons:
         if not reason.startswith("settings"):
             output.echo(f"# {change.name}: {reason}")
     if change.action is Action.ADOPT and not lines:
         output.echo(f"# {change.name}: {SAID[change.action]}")
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    colours = {"-": output.RED, "+": output.GREEN, "@": output.DIM}
+    for line in lines:
+        output.echo(output.paint(output.plain(line), colours.get(line[:1], "")))
 
 
 def _edits(change: Change, scope: Scope) -> list[str]:
@@ -193,7 +207,11 @@ def _print_json(found: Planned) -> None:
         }
         for change in found.changes
     ]
-    output.echo(json.dumps({"file": found.file, "changes": plan}, indent=2))
+    limits = [
+        {"namespace": one.namespace, "fields": sorted({*one.before.given, *one.after.given})}
+        for one in found.namespaces
+    ]
+    output.echo(json.dumps({"file": found.file, "changes": plan, "namespaces": limits}, indent=2))
 
 
 def _nothing(found: Planned) -> str:

@@ -15,6 +15,7 @@ from pysup.unit import Scope
 
 if TYPE_CHECKING:
     from pysup.app import App
+    from pysup.files.document import Loaded
     from pysup.selector import Known
 
 FileTargets = Annotated[
@@ -103,13 +104,18 @@ def known_names(
 
 def apps(file: str, scope: Scope, *, only: Sequence[str] | None = None, env: str | None = None) -> list[App]:
     """The apps of a file; what is worth telling about them is printed."""
+    return list(load(file, scope, only=only, env=env).apps)
+
+
+def load(file: str, scope: Scope, *, only: Sequence[str] | None = None, env: str | None = None) -> Loaded:
+    """All that a file says; what is worth telling about it is printed."""
     from pysup.files import document
 
     warn_of_strangers(file, scope)
     loaded = document.load(file, scope=scope, env=env, only=several(only))
     for name, note in loaded.notes:
         output.note(f"{name}: {note}")
-    return list(loaded.apps)
+    return loaded
 
 
 def warn_of_strangers(file: str, scope: Scope) -> None:

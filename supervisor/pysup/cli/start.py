@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import typer
 
 from pysup import local, preflight, selector, status
-from pysup.app import App
+from pysup.app import App, Limits
 from pysup.cli import filed, instances, output, wanted
 from pysup.cli.frame import WithArguments
 from pysup.cli.options import chosen_scope, seconds, several
@@ -30,12 +30,16 @@ start = typer.Typer()
 
 
 class Goal(NamedTuple):
-    """What a target means: an app to be as it says, or a selector of what is known. What *rests* is not started."""
+    """What a target means: an app to be as it says, or a selector of what is known. What *rests* is not started.
+
+    ``around`` are the limits of its namespace that its file has, if it has some.
+    """
 
     selector: str
     app: App | None = None
     note: str = ""
     rests: bool = False
+    around: Limits | None = None
 
 
 class _Command(WithArguments):
@@ -100,6 +104,7 @@ def _start(request: Request) -> int | None:
                 raise  # the others would meet it, too
             except PysupError as exc:
                 failed.append(exc)
+        failed += _limit_namespaces(manager, [goal for goal in goals if goal.selector in begun], scope)
         if request.wait:
             _show(manager, goals)
         elif begun:
@@ -139,10 +144,34 @@ def _of_file(request: Request, file: str, scope: Scope) -> list[Goal]:
     if len(named) > 1:
         raise SpecError(f"--env names {len(named)} environments: {', '.join(named)}", hint="Name one.")
     options = replace(request, env=[text for text in request.env or () if "=" in text] or None)
-    found = filed.apps(file, scope, only=request.only, env=named[0] if named else None)
+    found = filed.load(file, scope, only=request.only, env=named[0] if named else None)
     named_apps = several(request.only)
-    changed = [wanted.changed_app(options, app) for app in found]
-    return [Goal(app.name, app, rests=not app.autostart and app.name not in named_apps) for app in changed]
+    changed = [wanted.changed_app(options, app) for app in found.apps]
+    return [
+        Goal(
+            app.name,
+            app,
+            rests=not app.autostart and app.name not in named_apps,
+            around=found.namespaces.get(app.namespace),
+        )
+        for app in changed
+    ]
+
+
+def _limit_namespaces(manager: Manager, goals: Sequence[Goal], scope: Scope) -> list[PysupError]:
+    """Hold the namespaces of these apps to what their files say; what went wrong with that."""
+    wanted = {goal.app.namespace: goal.around for goal in goals if goal.app and goal.around is not None}
+    if not wanted:
+        return []
+    from pysup.files import namespaces  # few files say something of them
+
+    failed: list[PysupError] = []
+    for change in namespaces.plan(local.store(scope), wanted, ()):
+        try:
+            manager.limit_namespace(change.namespace, change.after)
+        except PysupError as exc:
+            failed.append(exc)
+    return failed
 
 
 def _meaning(request: Request, target: str, store: Store, known: Mapping[str, Known], scope: Scope) -> list[Goal]:

@@ -14,6 +14,7 @@ from pysup import local, revisions
 from pysup.app import App
 from pysup.errors import PysupError
 from pysup.files.change import Action, Change
+from pysup.files.namespaces import Limiting
 from pysup.limiting import words
 from pysup.manager import Manager
 from pysup.reload import ReloadOptions
@@ -29,18 +30,23 @@ class Outcome:
     """What was done, what failed (and was taken back), and what was not begun after that."""
 
     done: list[Change] = field(default_factory=list)
-    failed: list[tuple[Change, PysupError]] = field(default_factory=list)
+    failed: list[tuple[Change | Limiting, PysupError]] = field(default_factory=list)
     left: list[Change] = field(default_factory=list)
 
 
 def carry_out(
-    changes: Sequence[Change], scope: Scope, *, tell: Callable[[Change], None], timeout: float | None = None
+    changes: Sequence[Change],
+    scope: Scope,
+    *,
+    namespaces: Sequence[Limiting] = (),
+    tell: Callable[[Change | Limiting], None],
+    timeout: float | None = None,
 ) -> Outcome:
     """Do all of it; *tell* is called for each that is done. *timeout* is for each step, in seconds."""
 
     async def all_of_it() -> Outcome:
         async with Manager(scope) as manager:
-            return await Applier(manager, local.store(scope), tell, timeout).run(changes)
+            return await Applier(manager, local.store(scope), tell, timeout).run(changes, namespaces)
 
     return asyncio.run(all_of_it())
 
@@ -51,16 +57,21 @@ class Applier:
 
     manager: Manager
     store: Store
-    tell: Callable[[Change], None]
+    tell: Callable[[Change | Limiting], None]
     timeout: float | None
     outcome: Outcome = field(default_factory=Outcome)
 
-    async def run(self, changes: Sequence[Change]) -> Outcome:
+    async def run(self, changes: Sequence[Change], namespaces: Sequence[Limiting] = ()) -> Outcome:
         """Do all of it, or as much as goes well."""
         new = [change for change in changes if change.action is Action.CREATE]
         rest = [change for change in changes if change.action not in (Action.CREATE, Action.NONE)]
         for change in new:  # all are known before one is started: they may require each other
             await self.manager.define(_after(change))
+        later = [one for one in namespaces if not await self._limit(one)]
+        if self.outcome.failed:
+            await self.manager.delete([change.name for change in new], keep_secrets=True)
+            self.outcome.left = [*new, *rest]
+            return self.outcome
         limit = asyncio.Semaphore(AT_ONCE)
         await asyncio.gather(*(self._limited(limit, change) for change in new))
         for index, change in enumerate(rest):
@@ -68,7 +79,25 @@ class Applier:
                 self.outcome.left = rest[index:]
                 break
             await self._do(change)
+        for one in later if not self.outcome.failed else ():
+            await self._limit(one)
         return self.outcome
+
+    async def _limit(self, one: Limiting) -> bool:
+        """Hold a namespace to its limits; False if no app is in it yet."""
+        if not any(app.namespace == one.namespace for app in map(self._spec, self.store.names()) if app):
+            return False
+        try:
+            await self.manager.limit_namespace(one.namespace, one.after)
+        except PysupError as exc:
+            self.outcome.failed.append((one, exc))
+        else:
+            self.tell(one)
+        return True
+
+    def _spec(self, name: str) -> App | None:
+        found = self.store.find(name)
+        return found.app if found else None
 
     async def _limited(self, limit: asyncio.Semaphore, change: Change) -> None:
         async with limit:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from pysup.app import App
+from pysup import check
+from pysup.app import App, Limits
 from pysup.errors import SpecError
-from pysup.files import appkeys, build, kinds, readers, schema, variables
+from pysup.files import appkeys, build, kinds, namespaces, readers, schema, variables
 from pysup.files.kinds import Kind, Spot
 from pysup.files.problems import Keys, Malformed, Problem, path
 from pysup.files.source import Source
@@ -29,10 +31,11 @@ Note = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """The apps of a file in its order, each with the file's path as its origin."""
+    """The apps of a file in its order, each with the file's path as its origin; and limits of namespaces, by name."""
 
     file: str
     apps: tuple[App, ...]
+    namespaces: Mapping[str, Limits] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
 
 
@@ -89,6 +92,7 @@ def of(data: Mapping[str, Any], file: str, *, scope: Scope) -> Loaded:
 
 def _loaded(file: str, reading: _Reading, *, scope: Scope, env: str | None, only: Collection[str]) -> Loaded:
     drafts = _drafts(reading, env)
+    limits = _namespaces(reading, env)
     if reading.problems:
         raise Malformed([*reading.problems, *build.problems(drafts.values())])
     _require_environment(file, reading.parts, env)
@@ -96,7 +100,9 @@ def _loaded(file: str, reading: _Reading, *, scope: Scope, env: str | None, only
     apps, notes, problems = build.apps(chosen, origin=file, scope=scope)
     if problems:
         raise Malformed(problems)
-    return Loaded(file=file, apps=apps, notes=(*reading.notes, *notes))
+    meant = {app.namespace for app in apps} if only else set(limits)
+    limits = {name: one for name, one in limits.items() if name in meant}
+    return Loaded(file=file, apps=apps, namespaces=limits, notes=(*reading.notes, *notes))
 
 
 def names(file: str, *, env: str | None = None, only: Collection[str] = ()) -> list[str]:
@@ -185,6 +191,10 @@ def _plain(source: Source, data: object, problems: list[Problem]) -> object:
             made["apps"] = {
                 name: renamed(one, (*keys, "apps", name), appkeys.table()) for name, one in made["apps"].items()
             }
+        if isinstance(made.get("namespaces"), dict):
+            made["namespaces"] = {
+                name: renamed(one, (*keys, "namespaces", name), {}) for name, one in made["namespaces"].items()
+            }
         return made
 
     made = layer(data, ())
@@ -220,6 +230,39 @@ def _drafts(reading: _Reading, env: str | None) -> dict[str, build.Draft]:
         for keys, table in list(part.layers(env))[1:]:
             _lay_environment(drafts, part, (*keys, "apps"), table.get("apps", {}), reading.problems)
     return drafts
+
+
+def _namespaces(reading: _Reading, env: str | None) -> dict[str, Limits]:
+    """The limits of each namespace with its layers merged."""
+    layers = [(part, list(part.layers(env))) for part in reading.parts]
+    lowest = [(part, *found[0]) for part, found in layers]
+    above = [(part, *layer) for part, found in layers for layer in found[1:]]
+    fields: dict[str, dict[str, Any]] = {}
+    for part, keys, table in (*lowest, *above):
+        for name, limits in table.get("namespaces", {}).items():
+            place = (*keys, "namespaces", name)
+            with _telling(part, place, reading):
+                check.app_name(name, path(place))
+            for key, value in limits.items():
+                with _telling(part, (*place, key), reading):
+                    found = namespaces.read(key, value, Spot(path((*place, key)), part.base))
+                    Limits(**found)
+                    fields.setdefault(name, {}).update(found)
+            fields.setdefault(name, {})
+    return {name: Limits(**one) for name, one in fields.items()}
+
+
+@contextmanager
+def _telling(part: _Part, place: Keys, reading: _Reading) -> Iterator[None]:
+    """Have an error in the block be one of the file's."""
+    try:
+        yield
+    except SpecError as exc:
+        reading.problems.append(part.source.problem(place, _told(exc, place), exc.hint))
+
+
+def _told(exc: SpecError, place: Keys) -> str:
+    return exc.message if exc.message.startswith(path(place)) else f"{path(place)}: {exc.message}"
 
 
 def _defaults(part: _Part, reading: _Reading, env: str | None) -> build.Draft:
@@ -263,8 +306,7 @@ def _values(
             else:
                 made[key] = kind.read(value, Spot(path(place), part.base))
         except SpecError as exc:
-            message = exc.message if exc.message.startswith(path(place)) else f"{path(place)}: {exc.message}"
-            problems.append(part.source.problem(place, message, exc.hint))
+            problems.append(part.source.problem(place, _told(exc, place), exc.hint))
     return made
 
 

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pysup.files import appkeys, kinds
+from pysup.files import appkeys, kinds, namespaces
 from pysup.files.about import ABOUT
 from pysup.files.kinds import Kind, Schema
 from pysup.files.problems import Keys, Problem, path, short
@@ -37,6 +37,10 @@ def make() -> Schema:
         "properties": {
             "defaults": {**app, "description": "Keys that all apps have, unless they say otherwise."},
             "apps": {**apps, "description": "Apps by name."},
+            "namespaces": {
+                **namespaces.schema(),
+                "description": "What all apps of a namespace may use together: limits.md.",
+            },
         },
     }
     listed = kinds.NAMES.schema
@@ -137,12 +141,18 @@ def _known(keys: Keys) -> Sequence[str]:
     if not keys:
         return list(top)
     if keys[0] == "env" and len(keys) == 2:
-        return ["apps", "defaults"]
+        return ["apps", "defaults", "namespaces"]
+    if _is_of_namespace(keys):
+        return list(namespaces.words())
     inside = app_keys(keys)
     kind = appkeys.at(inside)
     if kind is None:
         return list(appkeys.table())
     return list(kind.parts or _tables_of(kind.schema))
+
+
+def _is_of_namespace(keys: Keys) -> bool:
+    return (keys[2:] if keys[:1] == ("env",) else keys)[:1] == ("namespaces",)
 
 
 def _tables_of(schema: Schema) -> list[str]:
@@ -156,6 +166,9 @@ def _tables_of(schema: Schema) -> list[str]:
 def _allowed(keys: Keys) -> str:
     if keys and keys[0] in _ALLOWED:
         return _ALLOWED[str(keys[0])]
+    if _is_of_namespace(keys):
+        word = namespaces.words().get(str(keys[-1]))
+        return word.kind.allowed if word else _TABLE
     kind = appkeys.at(app_keys(keys)) if app_keys(keys) else None
     return kind.allowed if kind else _TABLE
 

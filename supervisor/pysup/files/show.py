@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
 
-from pysup.app import App
+from pysup.app import App, Limits
+from pysup.files.namespaces import Limiting
 
 _LEFT_OUT = ("name", "origin")
 
@@ -20,6 +21,20 @@ def unified(before: App | None, after: App | None, *, origin: str) -> list[str]:
     app = before or after
     name = app.name if app else ""
     return list(difflib.unified_diff(old, new, f"{name} as it is", f"{name} in {origin}", lineterm="", n=1))
+
+
+def limits(change: Limiting, *, origin: str) -> list[str]:
+    """The same of a namespace."""
+    name = f"[namespaces.{change.namespace}]"
+    old, new = ([name, *_said_of(held)] for held in (change.before, change.after))
+    return list(
+        difflib.unified_diff(old, new, f"{change.name} as it is", f"{change.name} in {origin}", lineterm="", n=1)
+    )
+
+
+def _said_of(limits: Limits) -> Iterator[str]:
+    for name in limits.given:
+        yield f"{name} = {_text(getattr(limits, name))}"
 
 
 def edited(unit: str, now: str, made: str) -> list[str]:
