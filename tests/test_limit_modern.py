@@ -98,6 +98,13 @@ def test_cpu_sets_and_rates_hold_at_once() -> None:
             cpus, rates, weight = files(view, "web@0", "cpuset.cpus.effective", "io.max", "io.weight")
             assert (cpus, weight) == (str(rest[0]), "default 50")
             assert "wbps=20000000" in rates
+            (view,) = manager.limit("web@0", ["io_write=/:5M", "cpus=unlimited", "memory=900M"])
+            rates, memory = files(view, "web@0", "io.max", "memory.max")
+            assert ("wbps=5000000" in rates, memory) == (True, str(900 * MEGABYTE))
+            (view,) = manager.limit("web@0", ["io_write=unlimited"])
+            assert "wbps=20000000" in files(view, "web@0", "io.max")[0]
+            (view,) = manager.limit("web", ["io_write=unlimited"])
+            assert "wbps=5" not in files(view, "web@0", "io.max")[0]
             manager.delete("all")
             assert cgroups.here().text("", kept, "cpuset.cpus").strip() == ""
     finally:
