@@ -25,6 +25,7 @@ from pysup.store import Store
 from pysup.unit import Exit, Scope
 
 _LINES = 500
+_CALL = re.compile(r"^(?:audit: type=1326 |SECCOMP ).*\bsyscall=(\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,19 +95,18 @@ def check(app: App) -> None:
 def _words(scope: Scope, unit: str, began: float) -> list[str]:
     """What systemd, or its child that was to become the program, said about a unit."""
     field = "UNIT" if scope is Scope.SYSTEM else "USER_UNIT"
-    return _journal(f"{field}={unit}", began, "cat").splitlines()
+    return _journal(f"{field}={unit}", began=began, form="cat").splitlines()
 
 
 def _ended_by(began: float) -> list[str]:
-    """The system calls that seccomp ended processes for, where the kernel audits and the caller may read it."""
-    found = []
-    for line in _journal("_AUDIT_TYPE=1326", began, "json").splitlines():
-        number = re.search(r"\bsyscall=(\d+)", str(json.loads(line).get("MESSAGE", "")))
-        if number:
-            found.append(seccomp.name(int(number[1])))
-    return [name for name in dict.fromkeys(found) if name]
+    """The system calls that seccomp ended processes for, if the caller may read what the kernel says of them."""
+    # Nobody collects what is audited on most machines: then the kernel prints it among its messages.
+    said = _journal("_AUDIT_TYPE=1326", "+", "_TRANSPORT=kernel", began=began, form="json").splitlines()
+    messages = [str(json.loads(line).get("MESSAGE", "")) for line in said]
+    numbers = [found[1] for message in messages if (found := _CALL.search(message))]
+    return list(filter(None, map(seccomp.name, map(int, dict.fromkeys(numbers)))))
 
 
-def _journal(match: str, began: float, form: str) -> str:
-    command = ["journalctl", "--quiet", "--no-pager", f"--output={form}", f"--since=@{began:.6f}", match]
+def _journal(*matches: str, began: float, form: str) -> str:
+    command = ["journalctl", "--quiet", "--no-pager", f"--output={form}", f"--since=@{began:.6f}", *matches]
     return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False).stdout
