@@ -132,7 +132,9 @@ def test_charts_have_all_that_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\033" not in text
     assert "web@0: 59" in text
     assert max(map(len, lines)) <= 80
-    assert "\033" in "\n".join(chart.terminal(made(), width=80, colours=True))
+    assert "\033[32mweb@0: 59\033[0m" in "\n".join(chart.terminal(made(), width=80, colours=True))
+    longer = made()._replace(since=1.7e9 - 3 * 86400)
+    assert "Sat " in "\n".join(chart.terminal(longer, width=80, colours=False))
 
 
 def test_a_picture_is_a_png(tmp_path: Path) -> None:
@@ -201,6 +203,8 @@ def test_restarts_are_told_though_nothing_is_kept(scope: Scope, pysup: Pysup) ->
         (("--on", "--off"), "go with no"),
         (("web", "--on"), "go with no"),
         (("--on", "--every", "0"), "Every second at most"),
+        (("web", "--every", "5s"), "Add --on"),
+        (("--png", "x.png", "--json"), "Leave one of them out"),
         (("--since", "whenever"), "not a moment"),
     ],
 )

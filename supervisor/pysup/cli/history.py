@@ -21,6 +21,7 @@ from pysup.selector import ALL
 from pysup.unit import Scope
 
 _WIDTH = 100
+_EVERY, _KEEP = "10s", "24h"
 
 
 def history(
@@ -34,8 +35,13 @@ def history(
     ] = None,
     json: Json = False,
     on: Annotated[bool, typer.Option("--on", help="Have what apps use kept from now on, in a small file.")] = False,
-    every: Annotated[str, typer.Option("--every", metavar="TIME", help="… so often.")] = "10s",
-    keep: Annotated[str, typer.Option("--keep", metavar="TIME", help="… for so long.")] = "24h",
+    every: Annotated[
+        str | None,
+        typer.Option("--every", metavar="TIME", help=f"… so often; {_EVERY} if not said.", show_default=False),
+    ] = None,
+    keep: Annotated[
+        str | None, typer.Option("--keep", metavar="TIME", help=f"… for so long; {_KEEP}.", show_default=False)
+    ] = None,
     off: Annotated[bool, typer.Option("--off", help="Keep it no more, and forget it.")] = False,
 ) -> None:
     """Draw CPU, memory, tasks and restarts of apps over time.
@@ -50,10 +56,14 @@ def history(
       pysup history --off
     """
     chosen = chosen_scope(scope)
+    if (every or keep) and not on:
+        raise SpecError("--every and --keep say how --on keeps what apps use", hint="Add --on.")
+    if png and json:
+        raise SpecError("--png and --json are two ways to show it", hint="Leave one of them out.")
     if on or off:
         if (on and off) or targets or png or json:
             raise SpecError("--on and --off go with no app, picture or JSON", hint="They are for all apps.")
-        _switch(chosen, on=on, every=every, keep=keep)
+        _switch(chosen, on=on, every=every or _EVERY, keep=keep or _KEEP)
         return
     start = moments.moment(since, "--since", now=time.time())
     found = timeline.read(local.store(chosen), chosen, targets or ALL, start)

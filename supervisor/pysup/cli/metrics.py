@@ -68,7 +68,10 @@ def _metrics(
     """
     chosen = chosen_scope(scope)
     if (listen or textfile or off) and (targets or text):
-        raise SpecError("an app or --text goes with neither --listen, --textfile nor --off", hint="They have all apps.")
+        raise SpecError(
+            "an app or --text goes with neither --listen, --textfile nor --off",
+            hint="They have all apps. An address is joined: --listen=9714.",
+        )
     if every and not textfile:
         raise SpecError("--every says how often --textfile is written", hint="Add --textfile DIR.")
     interval = seconds(every, "--every")  # before anything is done, for its errors

@@ -22,7 +22,6 @@ from pysup.unitfile import command_line
 
 TIMER, SERVICE, SCRIPT = "pysup-history.timer", "pysup-history.service", "pysup-history.py"
 FILES = (TIMER, SERVICE, SCRIPT, f"{SERVICE}.d/sandbox.conf")
-EVERY, KEEP = 10.0, 86400.0
 
 _LEAST = 16  # instances for which there is room at least
 _LARGEST = 64 << 20
@@ -57,7 +56,7 @@ def read(store: Store, scope: Scope, selectors: str | Sequence[str], since: floa
     return Timeline(since, now, points, restarts, (store.saved / TIMER).exists())
 
 
-def turn_on(store: Store, scope: Scope, *, every: float = EVERY, keep: float = KEEP) -> int:
+def turn_on(store: Store, scope: Scope, *, every: float, keep: float) -> int:
     """Have the ring kept from now on; what it has is kept if its size stays. Returns the file's size in bytes."""
     ground.require_rights(scope)
     running = sum(len(one.numbers) for one in status.read(store).values())
