@@ -301,6 +301,20 @@ def test_newcomers_need_not_wait_for_silence(scope: Scope, reader: str, name: In
     assert "late" in messages(entries)
 
 
+def test_many_newcomers_are_followed_together(scope: Scope, reader: str, name: InstanceName) -> None:
+    """By a few watches of the journal, of which a user has 128; and no line is lost or told twice."""
+    names = [InstanceName(name.app, number) for number in range(1, 13)]
+    newcomers = iter(map(question, names))
+    found: list[Entry] = []
+    with Tail(question(name), lambda: next(newcomers, None)) as tail:
+        for one in names:
+            launch(one, "/bin/echo", str(one))
+            found += tail.available()
+        assert len(tail._joined) < len(names)
+        (rest,) = gather([tail], lambda rest: len(messages(found + rest)) >= len(names))
+    assert sorted(messages(found + rest)) == sorted(map(str, names))
+
+
 def test_a_cursor_carries_on_where_it_was(scope: Scope, reader: str) -> None:
     """Following after a cursor gives neither it nor what came before."""
     entries = list(read(question(*hard())))

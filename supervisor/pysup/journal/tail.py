@@ -10,6 +10,7 @@ import select as polling
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import chain, islice
 from types import TracebackType
 from typing import Self
@@ -23,6 +24,7 @@ from pysup.journal.record import Record, identity, realtime
 
 _BATCH = 1000
 _OVERLAP_USEC = 60_000_000  # history this close before the base is counted as well: too much does no harm
+_APART = 8  # joined questions that are followed each by itself: each needs one of the 128 watches that a user has
 _GRACE_USEC = 1_000_000  # journald may be this late with what was written before ``until_usec``
 
 
@@ -121,9 +123,22 @@ class Tail:
         self.close()
 
     def _of_joined(self) -> list[Line]:
+        found: list[Line] = []
         if self._more and (query := self._more()):
+            found = self._put_together() if len(self._joined) == _APART else []
             self._joined.append(Tail(query))
-        return [line for tail in self._joined for line in tail.lines()]
+        return found + [line for tail in self._joined for line in tail.lines()]
+
+    def _put_together(self) -> list[Line]:
+        """Follow by one what several have followed; what those had yet to give."""
+        sources = tuple(source for tail in self._joined for source in tail.query.sources)
+        one = Tail(replace(self._joined[0].query, sources=sources, since_usec=None, lines=0))
+        left = [line for tail in self._joined for lines in iter(tail.lines, []) for line in lines]
+        one._seen.update(identity(record.cursor) for record, _ in left)  # those that came since it began
+        for tail in self._joined:
+            tail.close()
+        self._joined = [one]
+        return left
 
     def _everything(self) -> Iterator[Line]:
         return reading.first(self.query, self._counted(reading.from_start(self.query)), self._selector)
