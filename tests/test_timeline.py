@@ -137,6 +137,15 @@ def test_charts_have_all_that_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Sat " in "\n".join(chart.terminal(longer, width=80, colours=False))
 
 
+def test_no_line_is_drawn_where_nothing_is_known() -> None:
+    """As when it did not run: a look that is late is no gap."""
+    times = [0, 10, 20, 55, 65, 2000, 2010]
+    points = [Point(float(at), None, 7 * MIB, 1, 0) for at in times]
+    panels = dict(chart.panels(Timeline(0, 3000, {WEB: points}, {}, is_kept=True)))
+    assert panels["memory, in MiB"] == [("web@0", [[(at, 7.0) for at in times[:5]], [(2000.0, 7.0), (2010.0, 7.0)]])]
+    assert "CPU, in CPUs" not in panels
+
+
 def test_a_picture_is_a_png(tmp_path: Path) -> None:
     """By matplotlib."""
     chart.picture(made(), tmp_path / "web.png")
