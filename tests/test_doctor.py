@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pysup import local
+from pysup.host import cgroups
 from pysup.unit import Scope
 from running import Running, started
 
@@ -67,7 +68,12 @@ def test_what_failed_for_good_is_a_failure(pysup: Command) -> None:
 def test_hands_of_others(pysup: Command, scope: Scope) -> None:
     """Edited templates, what systemd has not read yet, drop-ins of others, and directives that need a newer systemd."""
     store = local.store(scope)
-    with started("sleep 1000", "-n", "web"):
+    with started("sleep 1000", "-n", "web", "--total", "cpus=0"):
+        pysup("limit", "web@0", "memory_high=1G")
+        if cgroups.hierarchy() is not cgroups.Hierarchy.V2:
+            found = findings(pysup, "web")
+            assert said(found, "AllowedCPUs=0 does not work here") == "warn"
+            assert said(found, "MemoryHigh=1073741824 does not work here") == "warn"
         template = store.runtime / "pysup-web@.service"
         template.write_text(template.read_text().replace("[Service]\n", "[Service]\nRestartMode=direct\n"))
         added = store.runtime / "pysup-web@.service.d" / "override.conf"

@@ -33,6 +33,7 @@ _SECRET = re.compile(
     r"passw(or)?d|passphrase|token|secret|credential|(api|private|access|signing)[_-]?key", re.IGNORECASE
 )
 _IDLE = (ActiveState.INACTIVE, ActiveState.FAILED)
+_UNITS = (".service", ".slice", ".socket")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,21 +325,18 @@ def _without_effect(patient: _Patient) -> Iterator[Check]:
     controllers = None if patient.scope is Scope.SYSTEM else trees.delegated(ground.Caller.now().uid)
     lacking = features.lacking(patient.version, trees.hierarchy, controllers=controllers)
     by_directive = {feature.directive: feature for feature in lacking}
-    for name, app in patient.apps.items():
-        for file in (app.directory / names.template_unit(name), *_drop_ins(patient.store, name)):
-            for directive in parse(_text(file)):
-                lacks = by_directive.get(directive.key) or by_directive.get(f"{directive.key}={directive.value}")
-                if lacks:
-                    yield Check(
-                        name=name,
-                        status=Status.WARN,
-                        message=f"{directive.key}={directive.value} does not work here: {lacks.without}",
-                        remedy="The lines named 'feature' say what it takes.",
-                    )
-
-
-def _drop_ins(store: Store, name: str) -> list[Path]:
-    return [file for file in store.foreign(name) if f"{names.PREFIX}{name}@" in file.parent.name]
+    for name in patient.apps:
+        units = [file for file in patient.store.files(name) if file.suffix in _UNITS or file.parent.suffix == ".d"]
+        for directive in dict.fromkeys((one.key, one.value) for file in units for one in parse(_text(file))):
+            written = "=".join(directive)
+            lacks = by_directive.get(directive[0]) or by_directive.get(written)
+            if lacks:
+                yield Check(
+                    name=name,
+                    status=Status.WARN,
+                    message=f"{written} does not work here: {lacks.without}",
+                    remedy="The lines named 'feature' say what it takes.",
+                )
 
 
 def _text(file: Path) -> str:
