@@ -224,7 +224,7 @@ class Operator:
         if any(app and app.reserve_for for app in (before, after)):
             from pysup.limiting import reserving  # few have it
 
-            await reserving.settle(self.bus, self.store, self.workshop.machine, before, after)
+            await reserving.settle(self.bus, self.store, before, after)
         if before and after and before.namespace not in ("", after.namespace):
             await self._settle_namespace(before.namespace)  # it may have been the last in there
 

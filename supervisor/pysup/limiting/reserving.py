@@ -5,26 +5,22 @@ from __future__ import annotations
 from pysup import states
 from pysup.app import App
 from pysup.bus import systemd1
+from pysup.bus.call import check
 from pysup.bus.protocol import Bus
-from pysup.limits.table import BY_FIELD, property_of
-from pysup.machine import Machine
-from pysup.placement import reserved
 from pysup.store import Store
 
-_CPUS = BY_FIELD["cpus"]
+_CPUS = "AllowedCPUs"
 
 
-async def settle(bus: Bus, store: Store, machine: Machine, before: App | None, after: App | None) -> None:
+async def settle(bus: Bus, store: Store, before: App | None, after: App | None) -> None:
     """Have services stay on what an app leaves free for them now, once its files are in place, or gone."""
-    cpus: dict[str, tuple[int, ...]] = {}
-    if before and before.reserve_for:
-        cpus[before.reserve_for] = ()
-    if after and after.reserve_for:
-        cpus[after.reserve_for] = reserved(after, machine)
-    if not cpus:
+    meant = {app.reserve_for for app in (before, after) if app and app.reserve_for}
+    if not meant:
         return
-    running = await bus.converse(states.active(list(cpus)))
-    for unit in running:  # those that do not run begin with their drop-in
-        await bus.call(systemd1.set_unit_properties(unit, [property_of(_CPUS, cpus[unit])]))
-        store.drop_properties(unit, [_CPUS.directive])
+    await bus.call(systemd1.reload())
+    for unit in await bus.converse(states.active(sorted(meant))):  # those that do not run begin with their drop-in
+        # What their files say now, by others or by us: systemd 257 does not apply it by itself.
+        (cpus,) = check(await bus.call(systemd1.get(systemd1.unit_path(unit), systemd1.SERVICE, _CPUS)))
+        await bus.call(systemd1.set_unit_properties(unit, [(_CPUS, "ay", cpus)]))
+        store.drop_properties(unit, [_CPUS])
     await bus.call(systemd1.reload())

@@ -161,7 +161,8 @@ def _digest(text: str) -> str:
 def _reservation(app: App, machine: Machine) -> str:
     """What keeps the unit that CPUs are reserved for on them; a process could leave those that it only begins on."""
     cpus = table.numbers(reserved(app, machine))
-    text = section("Service", [("AllowedCPUs", cpus), ("CPUAffinity", ""), ("CPUAffinity", cpus)])
+    lines = [(name, value) for name in ("AllowedCPUs", "CPUAffinity") for value in ("", cpus)]  # lists are added to
+    text = section("Service", lines)
     return f"# Made by pysup: app {app.name} leaves these CPUs to it.\n{text}"
 
 
