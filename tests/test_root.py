@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -229,3 +230,24 @@ def test_ones_own_apps_need_no_word(pysup: Command) -> None:
     pysup("run", "true")
     pysup("delete", "mine")
     assert "sudo" in pysup("start", "--system", "sleep 1000", check=False).stderr
+
+
+@pytest.mark.systemd
+def test_a_program_that_its_account_cannot_reach_is_refused(manager: Manager, tmp_path: Path) -> None:
+    """Such as a Node or Python in root's home: it would end without a word. A list of its own may open a directory."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    (closed / "sleep").symlink_to("/bin/sleep")
+    web = app(command=(str(closed / "sleep"), "1000"), user="daemon")
+    with pytest.raises(SpecError, match=f"daemon may not execute {closed}/sleep: {closed} is closed to it"):
+        manager.start(web)
+    manager.start(replace(web, user="root"))
+    daemon, nobody = 1, 0xFFFFFFFF
+    entries = [(1, 7, nobody), (2, 1, daemon), (4, 0, nobody), (16, 1, nobody), (32, 0, nobody)]
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    os.setxattr(closed, "system.posix_acl_access", acl)
+    manager.start(web, force=True)
+    os.removexattr(closed, "system.posix_acl_access")
+    closed.chmod(0o710)
+    os.chown(closed, 0, 1)
+    manager.start(replace(web, nice=1), force=True)

@@ -37,7 +37,7 @@ def check(app: App, scope: Scope, store: Store, *, strict: bool = False) -> None
     _check_accounts(app, scope)
     if not os.path.isdir(app.cwd):  # noqa: PTH112 (cheaper than a Path, and this is on the start path)
         raise SpecError(f"app {app.name!r}: cwd {app.cwd!r} is not a directory", hint="Create it, or name another.")
-    _check_program(app)
+    _check_program(app, scope)
     for file in app.env_files:
         if not Path(file).is_file():
             raise SpecError(f"app {app.name!r}: env file {file!r} is not there", hint="Check the path.")
@@ -190,12 +190,27 @@ def _check_isolation(app: App, scope: Scope) -> None:
                 )
 
 
-def _check_program(app: App) -> None:
+def _check_program(app: App, scope: Scope) -> None:
     program = app.argv[0]
     if not os.path.exists(program):  # noqa: PTH110
         raise SpecError(f"app {app.name!r}: {program!r} is not there", hint="Check the path of the program.")
     if os.path.isdir(program) or not os.access(program, os.X_OK):  # noqa: PTH112
         raise SpecError(f"app {app.name!r}: {program!r} is not executable", hint=f"chmod +x {program}")
+    has_view = app.isolate.level.hides_homes or app.service  # of its own, in which the way to it may be open
+    if scope is Scope.SYSTEM and app.user and not has_view:
+        _check_way(app, program)
+
+
+def _check_way(app: App, program: str) -> None:
+    """Raise SpecError for a program that its account cannot execute: it would end without a word."""
+    owner = users.get(app.user)
+    place = "" if owner.uid == 0 else users.stopped_at(owner, program, group=users.group_id(app.group))
+    if place:
+        raise SpecError(
+            f"app {app.name!r}: {owner.name} may not execute {program}: {place} is closed to it",
+            hint="Take a program that all may execute (/usr/bin/…; --interpreter for a script's), or open that: "
+            f"chmod a+x {place}",
+        )
 
 
 def ask(app: App, scope: Scope) -> Conversation[tuple[str, ...]]:

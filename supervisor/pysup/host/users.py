@@ -85,6 +85,25 @@ def get_group_id(group: str) -> int:
     return found
 
 
+def stopped_at(account: Account, path: str, *, group: int | None = None) -> str:
+    """The first directory on the way to a program, or that itself, which an account may not execute; empty if it may.
+
+    What has an access control list is taken to be open, and what cannot be looked at: it may be.
+    """
+    groups = {*os.getgrouplist(account.name, account.gid), group}
+    for end in dict.fromkeys((os.path.abspath(path), os.path.realpath(path))):  # noqa: PTH100 (links count, too)
+        for part in (*reversed(Path(end).parents), Path(end)):
+            try:
+                found = part.stat()
+                has_list = "system.posix_acl_access" in os.listxattr(part)
+            except OSError:
+                continue
+            shift = 6 if found.st_uid == account.uid else 3 if found.st_gid in groups else 0
+            if not (has_list or found.st_mode >> shift & 1):
+                return str(part)
+    return ""
+
+
 @cache
 def name(uid: int) -> str:
     """The name of a user's number, or the number itself if nobody has it."""
