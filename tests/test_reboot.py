@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -42,25 +43,34 @@ def test_what_was_saved_is_back_after_a_power_cut(machine: Machine) -> None:
     journald keeps logs on disk there: those of before are read. Both accounts have memory, CPU and tasks to limit.
     """
     accounts = [pysup(machine, None), pysup(machine, grounds.USER)]
-    for call in accounts:
-        call("secret", "set", "kept", "key", stdin="hunter2\n")
-        call("start", "/bin/sh", "--name", "kept", "-i", "2", *LIMITED, "--", "-c", TALKS)
-        call("start", "/bin/sleep", "--name", "lost", "--no-wait", "--", "infinity")
-        call("limit", "kept@1", "memory=300M")
-        call("limit", "--namespace", "shop", "memory=1G")
-        call("save", "kept")
-    machine.run(["journalctl", "--sync"])
-    before = [call("pid", "kept") for call in accounts]
-    machine.cut_power()
-    for call, pids in zip(accounts, before, strict=True):
-        listed = json.loads(call("list", "--json"))
-        assert [(one["id"], one["state"]) for one in listed] == [("kept@0", "active"), ("kept@1", "active")]
-        assert call("pid", "kept") != pids
-        said = call("logs", "kept", "--no-follow", "--raw")
-        assert (said.count("said before or after"), said.count("hunter2")) == (4, 4)
-        assert limits(call) == {
-            "shop/": (1024 * MEGABYTE, 100),
-            "kept": (None, 300),
-            "kept@0": (200 * MEGABYTE, 50),
-            "kept@1": (300 * MEGABYTE, 50),
-        }
+    with ThreadPoolExecutor() as side_by_side:
+        before = [*side_by_side.map(start, accounts)]
+        machine.run(["journalctl", "--sync"])
+        machine.cut_power()
+        [*side_by_side.map(look, accounts, before)]
+
+
+def start(call: Callable[..., str]) -> str:
+    """Two apps, of which one is saved; its processes."""
+    call("secret", "set", "kept", "key", stdin="hunter2\n")
+    call("start", "/bin/sh", "--name", "kept", "-i", "2", *LIMITED, "--", "-c", TALKS)
+    call("start", "/bin/sleep", "--name", "lost", "--no-wait", "--", "infinity")
+    call("limit", "kept@1", "memory=300M")
+    call("limit", "--namespace", "shop", "memory=1G")
+    call("save", "kept")
+    return call("pid", "kept")
+
+
+def look(call: Callable[..., str], before: str) -> None:
+    """What is there of them."""
+    listed = json.loads(call("list", "--json"))
+    assert [(one["id"], one["state"]) for one in listed] == [("kept@0", "active"), ("kept@1", "active")]
+    assert call("pid", "kept") != before
+    said = call("logs", "kept", "--no-follow", "--raw")
+    assert (said.count("said before or after"), said.count("hunter2")) == (4, 4)
+    assert limits(call) == {
+        "shop/": (1024 * MEGABYTE, 100),
+        "kept": (None, 300),
+        "kept@0": (200 * MEGABYTE, 50),
+        "kept@1": (300 * MEGABYTE, 50),
+    }
