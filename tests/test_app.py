@@ -16,6 +16,7 @@ from pysup.health import Ready, Watchdog
 @pytest.mark.parametrize(
     ("fields", "named", "shown"),
     [
+        ({"name": "all"}, "name", "'all'"),
         ({"name": "../x"}, "name", "'../x'"),
         ({"name": "a b"}, "name", "'a b'"),
         ({"name": "-"}, "name", "'-'"),

@@ -52,6 +52,8 @@ def app_name(value: str, field: str) -> None:
             f"{field} is {_short(value)}",
             hint="A name has 1 to 64 of A-Z a-z 0-9 _ . - and begins with a letter or a digit.",
         )
+    if value == "all":
+        raise SpecError(f"{field} is 'all', which means all apps", hint="Give it another name: --name NAME.")
 
 
 def unit_name_length(name: str, namespace: str) -> None:
