@@ -119,6 +119,23 @@ def test_the_bus_and_journald_may_go_away_and_come_back() -> None:
 
 
 @pytest.mark.systemd
+def test_top_says_that_the_bus_is_away_and_catches_up() -> None:
+    """In a line that is cut, so that nothing scrolls away."""
+    with started("sleep 1000", "-n", "web"), OnScreen("top", "--interval", "500ms", size=(4, 60)) as shown:
+        (row,) = shown.until(r"^web +0 +active +\d+")
+        subprocess.run(["systemctl", "stop", "dbus.socket", "dbus.service"], check=True)
+        try:
+            shown.until("^pysup top", "does not answer|went away", "^web +0 +active")
+            os.kill(pid_of(row), signal.SIGKILL)
+        finally:
+            subprocess.run(["systemctl", "start", "dbus.socket", "dbus.service"], check=True)
+        shown.until(rf"^web +0 +active +(?!{pid_of(row)} )\d+ +\d+s +1 ")
+        shown.type("q")
+        shown.rest()
+        assert shown.ended() == 0
+
+
+@pytest.mark.systemd
 def test_top_draws_sorts_and_ends_with_q() -> None:
     """Exit code 0, also for Ctrl-C; the terminal is given back."""
     with started("sleep 1000", "-n", "web"):
