@@ -26,7 +26,7 @@ GREEDY = """
 import os, socket, subprocess, sys, tempfile
 with tempfile.TemporaryFile(dir="/var/tmp") as file:
     file.write(bytes(4 << 20)); file.flush(); os.fsync(file.fileno())
-subprocess.run([sys.executable, "-I", "-c", "held = b'x' * (200 << 20)"])
+subprocess.run([sys.executable, "-I", "-c", "held = b'x' * (90 << 20)"])
 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
     notify.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"].replace("@", "\\0", 1))
 while True: pass
@@ -38,7 +38,7 @@ def test_all_that_the_kernel_counts_is_told(scope: Scope) -> None:
     port = programs.free_port()
     app = apps.app(
         command=(*programs.PYTHON, GREEDY),
-        limits=Limits(memory_max=100 * MEGABYTE, memory_high=100 * MEGABYTE, cpu_quota=0.6, tasks_max=50),
+        limits=Limits(memory_max=48 * MEGABYTE, memory_high=48 * MEGABYTE, cpu_quota=0.8, tasks_max=50),
         listen=(Listen(address=str(port)),),
         ready=parse.ready("notify", timeout=120),
         service={"OOMPolicy": ("continue",), "IOAccounting": ("yes",), "MemorySwapMax": ("0",)},
@@ -52,8 +52,8 @@ def test_all_that_the_kernel_counts_is_told(scope: Scope) -> None:
     (one,) = found.instances
     memory, tasks, cpu, io = one.reading.memory, one.reading.tasks, one.reading.cpu, one.reading.io
     assert {memory.source, tasks.source, cpu.source, found.reading.memory.source} == {Source.V2}
-    assert (memory.max, memory.limit, memory.high) == (100 * MEGABYTE,) * 3
-    assert MEGABYTE < (memory.current or 0) < 64 * MEGABYTE < (memory.peak or 0) <= 100 * MEGABYTE
+    assert (memory.max, memory.limit, memory.high) == (48 * MEGABYTE,) * 3
+    assert MEGABYTE < (memory.current or 0) < 36 * MEGABYTE < (memory.peak or 0) <= 48 * MEGABYTE
     assert (memory.oom_kills, found.reading.memory.oom_kills) == (1, 1)
     assert (tasks.current, tasks.max) == (1, 50)
     assert 0 < (cpu.seconds or 0) <= (found.reading.cpu.seconds or 0)
