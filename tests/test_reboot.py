@@ -15,7 +15,7 @@ from vm.machine import PYSUP, Machine
 pytestmark = pytest.mark.vm
 
 TALKS = "echo said before or after; cat $CREDENTIALS_DIRECTORY/key; exec sleep infinity"
-LIMITED = ("--namespace", "shop", "--memory-max", "200M", "--tasks-max", "50", "--total", "weight=300")
+LIMITED = ("--namespace", "shop", "--memory-max", "200M", "--tasks-max", "50", "--total", "weight=300", "--cpus", "0")
 MEGABYTE = 1 << 20
 
 
@@ -30,19 +30,20 @@ def pysup(machine: Machine, user: str | None) -> Callable[..., str]:
 
 
 def limits(call: Callable[..., str]) -> dict[str, tuple[int | None, ...]]:
-    """What the kernel holds the groups of an app to, its namespace's included: memory and tasks, or the weight."""
+    """What the kernel holds the groups of an app to, its namespace's included: memory, tasks or the weight, CPUs."""
     (found,) = json.loads(call("limit", "kept", "--json"))
     assert [one["not_in_force"] for one in found["groups"]] == [[]] * len(found["groups"])
     held = {one["name"]: one["in_force"] for one in found["groups"]}
-    return {name: (one["memory_max"], one["tasks_max"] or one["cpu_weight"]) for name, one in held.items()}
+    return {name: (one["memory_max"], one["tasks_max"] or one["cpu_weight"], one["cpus"]) for name, one in held.items()}
 
 
 def test_what_was_saved_is_back_after_a_power_cut(machine: Machine) -> None:
     """With all instances, limits and secrets; what was not saved is gone.
 
-    journald keeps logs on disk there: those of before are read. Both accounts have memory, CPU and tasks to limit.
+    journald keeps logs on disk there: those of before are read. Users have all controllers then, by doctor --fix.
     """
     accounts = [pysup(machine, None), pysup(machine, grounds.USER)]
+    machine.run([PYSUP, "doctor", "--fix"], env=grounds.environment(Path(PYSUP).parent), check=False)
     with ThreadPoolExecutor() as side_by_side:
         before = [*side_by_side.map(start, accounts)]
         machine.run(["journalctl", "--sync"])
@@ -69,8 +70,8 @@ def look(call: Callable[..., str], before: str) -> None:
     said = call("logs", "kept", "--no-follow", "--raw")
     assert (said.count("said before or after"), said.count("hunter2")) == (4, 4)
     assert limits(call) == {
-        "shop/": (1024 * MEGABYTE, 100),
-        "kept": (None, 300),
-        "kept@0": (200 * MEGABYTE, 50),
-        "kept@1": (300 * MEGABYTE, 50),
+        "shop/": (1024 * MEGABYTE, 100, "0-1"),
+        "kept": (None, 300, "0-1"),
+        "kept@0": (200 * MEGABYTE, 50, "0"),
+        "kept@1": (300 * MEGABYTE, 50, "0"),
     }
