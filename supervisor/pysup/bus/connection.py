@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -14,7 +14,7 @@ from dbus_fast.aio import MessageBus
 from pysup.bus import call as call_values
 from pysup.bus import systemd1
 from pysup.bus.call import PROPERTIES, Call, Conversation, Reply, Signal, T, carry, check, error, is_repeatable
-from pysup.bus.protocol import Bus, Listener
+from pysup.bus.protocol import Bus, Listened
 from pysup.errors import BusError, BusLost, PysupError
 
 # dbus-daemon allows 128 calls without a reply for each connection, and dbus-fast ends the connection on EAGAIN
@@ -24,13 +24,13 @@ IN_FLIGHT = 64
 REEXEC_TIMEOUT = 25.0
 
 
-class Connection:
+class Connection(Listened):
     """A connection to the bus at an address; an asynchronous context manager. Raises OSError when it cannot be made."""
 
     def __init__(self, address: str) -> None:
         self._bus = MessageBus(bus_address=address)
         self._window = asyncio.Semaphore(IN_FLIGHT)
-        self._listeners: list[Listener] = []
+        super().__init__()
         self._matches: set[str] = set()
         self._end: asyncio.Task[None] | None = None
 
@@ -117,15 +117,6 @@ class Connection:
             check((await self.calls([systemd1.add_match(rule)]))[0])
             self._matches.add(rule)
 
-    @contextlib.contextmanager
-    def listening(self, listener: Listener) -> Iterator[None]:
-        """Hand every signal to *listener* while the block lasts."""
-        self._listeners.append(listener)
-        try:
-            yield
-        finally:
-            self._listeners.remove(listener)
-
     async def until(self, condition: Callable[[], bool]) -> None:
         """Return as soon as *condition* holds, which is asked again after every signal; raises BusLost."""
         await wait(self, condition)
@@ -144,9 +135,7 @@ class Connection:
             return
         opened = message.interface == PROPERTIES
         values = _values(message, opened=opened)
-        signal = Signal(message.member or "", message.path or "", message.interface or "", values)
-        for listener in tuple(self._listeners):
-            listener(signal)
+        self._tell(Signal(message.member or "", message.path or "", message.interface or "", values))
 
 
 async def wait(bus: Bus, condition: Callable[[], bool]) -> None:

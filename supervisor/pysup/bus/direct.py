@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
 from pysup.bus import systemd1
 from pysup.bus.blocking import BlockingConnection
-from pysup.bus.call import Call, Conversation, Reply, Signal, T, check
-from pysup.bus.protocol import Listener
+from pysup.bus.call import Call, Conversation, Reply, T, check
+from pysup.bus.protocol import Listened
 from pysup.errors import BusLost
 
 
-class DirectConnection:
+class DirectConnection(Listened):
     """A connection to the bus at an address; a context manager. Raises OSError when it cannot be made."""
 
     def __init__(self, address: str) -> None:
-        self._listeners: list[Listener] = []
+        super().__init__()
         self._matches: set[str] = set()
-        self._connection = BlockingConnection(address, hear=self._hear)
+        self._connection = BlockingConnection(address, hear=self._tell)
 
     def __enter__(self) -> Self:
         return self
@@ -52,15 +52,6 @@ class DirectConnection:
             await self.call(systemd1.add_match(rule))
             self._matches.add(rule)
 
-    @contextlib.contextmanager
-    def listening(self, listener: Listener) -> Iterator[None]:
-        """Hand every signal to *listener* while the block lasts."""
-        self._listeners.append(listener)
-        try:
-            yield
-        finally:
-            self._listeners.remove(listener)
-
     async def until(self, condition: Callable[[], bool]) -> None:
         """Return as soon as *condition* holds, which is asked again after every signal; raises BusLost."""
         while not condition():
@@ -71,7 +62,3 @@ class DirectConnection:
         with contextlib.suppress(BusLost):
             while True:
                 self._connection.wait()
-
-    def _hear(self, signal: Signal) -> None:
-        for listener in tuple(self._listeners):
-            listener(signal)

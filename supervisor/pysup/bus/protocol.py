@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from pysup.bus.call import Call, Conversation, Reply, Signal, T
@@ -37,3 +37,23 @@ class Bus(Protocol):
 
     async def close(self) -> None:
         """End the connection."""
+
+
+class Listened:
+    """The ``listening`` of a bus, and the signals for who listens."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Listener] = []
+
+    @contextlib.contextmanager
+    def listening(self, listener: Listener) -> Iterator[None]:
+        """Hand every signal to *listener* while the block lasts."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
+    def _tell(self, signal: Signal) -> None:
+        for listener in tuple(self._listeners):
+            listener(signal)

@@ -7,7 +7,7 @@ import contextlib
 import fnmatch
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from pysup.bus.call import (
     carry,
 )
 from pysup.bus.connection import wait
-from pysup.bus.protocol import Listener
+from pysup.bus.protocol import Listened
 from pysup.errors import BusError, PysupError
 from pysup.machine import Machine
 from pysup.manager import Manager
@@ -62,13 +62,13 @@ class _Unit:
         return self.values["ActiveState"] == "active"
 
 
-class FakeSystemd:
+class FakeSystemd(Listened):
     """One systemd manager and its bus. Programs named ``/bin/false`` fail at once, all others run until stopped."""
 
     def __init__(self, *directories: Path) -> None:
         self._directories = directories
         self._units: dict[str, _Unit] = {}
-        self._listeners: list[Listener] = []
+        super().__init__()
         self._pids = itertools.count(1000)
         self._jobs = itertools.count(1)
         self._over = asyncio.Event()
@@ -116,15 +116,6 @@ class FakeSystemd:
 
     async def match(self, rule: str) -> None:
         """Every signal is handed on anyway."""
-
-    @contextlib.contextmanager
-    def listening(self, listener: Listener) -> Iterator[None]:
-        """Hand every signal to *listener* while the block lasts."""
-        self._listeners.append(listener)
-        try:
-            yield
-        finally:
-            self._listeners.remove(listener)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Return as soon as *condition* holds, which is asked again after every signal."""
@@ -239,8 +230,7 @@ class FakeSystemd:
         self._emit("PropertiesChanged", path, PROPERTIES, systemd1.UNIT, rest, [])
 
     def _emit(self, member: str, path: str, interface: str, *args: object) -> None:
-        for listener in tuple(self._listeners):
-            listener(Signal(member, path, interface, args))
+        self._tell(Signal(member, path, interface, args))
 
     def _get(self, name: str) -> _Unit:
         unit = self._find(name)
