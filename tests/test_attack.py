@@ -141,6 +141,23 @@ def test_directories_that_root_makes_for_an_account_are_made_where_it_said(home:
         trust.make_folder(home / "logs", account.pw_uid, account.pw_gid)
 
 
+def test_a_directory_of_roots_that_is_swapped_in_is_not_given_away(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """She may rename what is in her own directory, just after root has made something there."""
+    account = pwd.getpwnam(ADA)
+    (home / "kept").mkdir()
+    write(home / "kept" / "secret", "root's")
+    make = os.mkdir
+
+    def make_and_swap(path: str, mode: int, *, dir_fd: int) -> None:
+        make(path, mode, dir_fd=dir_fd)
+        as_ada("sh", "-c", f"cd {home}; mv logs mine; mv kept logs")
+
+    monkeypatch.setattr(os, "mkdir", make_and_swap)
+    with pytest.raises(FileExistsError):
+        trust.make_folder(home / "logs", account.pw_uid, account.pw_gid)
+    assert [(home / "logs").owner(), (home / "mine").owner()] == ["root", "root"]
+
+
 @pytest.mark.parametrize("race", ["file", "directory"])
 def test_no_race_of_links_has_root_empty_another_file(home: Path, race: str) -> None:
     """She swaps the log file, or its directory, with a link all the time; root empties hers, or refuses."""

@@ -72,7 +72,8 @@ def make_folder(path: Path, uid: int, gid: int) -> None:
         os.mkdir(path.name, 0o755, dir_fd=above)
         made = os.open(path.name, _DIRECTORY, dir_fd=above)
         try:
-            if os.fstat(made).st_uid != os.geteuid():  # it is another by now
+            # Who owns the directory above may have put another there by now, of root's, too.
+            if os.fstat(made).st_uid != os.geteuid() or os.listdir(made):  # noqa: PTH208 (a descriptor)
                 raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
             os.fchown(made, uid, gid)
         finally:
