@@ -117,7 +117,7 @@ def test_a_service_is_kept_on_what_is_reserved_for_it() -> None:
     app = apps.app(instances="per-core", reserve=2, reserve_for="redis-server.service")
     assert reserved(app, apps.MACHINE) == (0, 1)
     text = render(app, apps.MACHINE, "/run").files["redis-server.service.d/pysup-web.conf"].text
-    assert text.endswith("[Service]\nAllowedCPUs=0-1\nCPUAffinity=\nCPUAffinity=0-1\n")
+    assert text.endswith("[Service]\nAllowedCPUs=\nAllowedCPUs=0-1\nCPUAffinity=\nCPUAffinity=0-1\n")
 
 
 @pytest.mark.parametrize(
