@@ -205,6 +205,37 @@ def test_on_stop_wakes_a_main_thread_that_waits() -> None:
     assert python(text) == "first\ndown"
 
 
+def test_on_stop_waits_for_a_lock_that_the_main_thread_holds() -> None:
+    """As it does for a moment in each wait() of the Event that is to be set: a handler would wait for ever."""
+    text = """
+        import signal, threading
+        lock, done = threading.Lock(), threading.Event()
+        def stop():
+            with lock:
+                done.set()
+        daemon.on_stop(stop)
+        with lock:
+            os.kill(os.getpid(), signal.SIGTERM)
+            print(done.wait(0.2))
+        print(done.wait(20))
+    """
+    assert python(text) == "False\nTrue"
+
+
+def test_what_a_callback_raises_is_raised_in_the_main_thread() -> None:
+    """So SystemExit ends the process, whatever it waits for."""
+    text = """
+        import signal, sys, threading
+        daemon.on_stop(lambda: sys.exit("enough"))
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            threading.Event().wait(20)
+        except SystemExit as exc:
+            print(exc)
+    """
+    assert python(text) == "enough"
+
+
 def test_the_signals_of_a_child_are_its_own() -> None:
     """A worker that was forked and is terminated does not take its parent with it."""
     text = """

@@ -107,12 +107,13 @@ func main() {
 
 
 @pytest.fixture
-def place() -> Iterator[Path]:
+def place(manager: Manager) -> Iterator[Path]:
     """A project in the home of whoever runs the test, with a directory for data; and something else beside it."""
     folder = Path.home() / "isolated"
     (folder / "project/data").mkdir(parents=True)
     (folder / "private").touch()
     yield folder / "project"
+    manager.delete("all")
     shutil.rmtree(folder)
 
 

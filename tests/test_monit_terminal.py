@@ -121,8 +121,8 @@ def test_the_bus_and_journald_may_go_away_and_come_back() -> None:
 @pytest.mark.systemd
 def test_top_says_that_the_bus_is_away_and_catches_up() -> None:
     """In a line that is cut, so that nothing scrolls away."""
-    with started("sleep 1000", "-n", "web"), OnScreen("top", "--interval", "500ms", size=(4, 60)) as shown:
-        (row,) = shown.until(r"^web +0 +active +\d+")
+    with started("sleep 1000", "-n", "web"), OnScreen("top", "--interval", "500ms", size=(4, 80)) as shown:
+        (row,) = shown.until(r"^web +0 +active +\d+ +\d+s")
         subprocess.run(["systemctl", "stop", "dbus.socket", "dbus.service"], check=True)
         try:
             shown.until("^pysup top", "does not answer|went away", "^web +0 +active")

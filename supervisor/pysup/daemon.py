@@ -14,6 +14,7 @@ Standard library only; the file may be copied into a program that should not dep
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import select
 import signal
@@ -135,56 +136,85 @@ def notify_watchdog() -> bool:
 def on_stop(callback: Callable[[], object]) -> None:
     """Call *callback* once, on the first SIGTERM or SIGINT, after telling systemd that this process stops.
 
-    It runs between two instructions of the main thread, which has to call this function too; so let it only say that
-    it is time: set an Event, or call a server's ``shutdown`` in another thread. With asyncio use the loop's
-    ``add_signal_handler`` instead. The process goes on until it ends by itself, or the app's stop timeout is over; a
-    callback that raises SystemExit ends it. Several callbacks are called in the order in which they came.
+    It runs in a thread of its own, so it may take locks and wait: set an Event, call a server's ``shutdown``. The main
+    thread has to call this function. With asyncio use the loop's ``add_signal_handler`` instead. The process goes on
+    until it ends by itself, or the app's stop timeout is over; what a callback raises, such as SystemExit, is raised in
+    the main thread. Several callbacks are called in the order in which they came.
     """
     _callbacks.append(callback)
-    if len(_callbacks) > 1:
-        return
-    import threading  # most programs do no more than notify
-
-    is_stopping = threading.Event()
-
-    def handle(_number: int, _frame: object) -> None:
-        if is_stopping.is_set():
-            return
-        is_stopping.set()
-        with contextlib.suppress(OSError):  # nobody to tell is no reason not to stop
-            notify_stopping()
-        for call in _callbacks:
-            call()
-
-    for number in _STOP:
-        signal.signal(number, handle)
-    _wake_main_thread(lambda number: signal.getsignal(number) is handle and not is_stopping.wait(0.1))
+    _listening()
 
 
-def _wake_main_thread(is_asleep: Callable[[int], bool]) -> None:
-    """See to it that the handler of a stop signal runs at once.
+@functools.cache
+def _listening() -> _Stop:
+    stop = _Stop()
+    stop.await_it()
+    return stop
 
-    Python runs handlers in the main thread. When the kernel gives the signal to another thread (one that is just making
-    a third does take it), nobody wakes a main thread that waits for a lock: seen in 1 of 15 stops of a busy server.
+
+class _Stop:
+    """Hears the first stop signal, in a thread.
+
+    A handler of Python's runs between two instructions of the main thread, maybe while that holds the lock of the very
+    Event that a callback sets: then neither goes on. And where the kernel gives the signal to another thread (one that
+    is just making a third does take it), nobody wakes a main thread that waits for a lock. So the interpreter writes
+    each signal to a pipe by itself (signal.set_wakeup_fd), and so does the handler, for asyncio may have taken that.
     """
-    import threading
 
-    heard, writer = os.pipe()
-    os.set_blocking(writer, False)  # the interpreter insists on it
-    earlier = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    if earlier != -1:  # asyncio's, which wakes up by itself
-        signal.set_wakeup_fd(earlier)
-        return
-    os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))  # a child's signals are not ours
+    def __init__(self) -> None:
+        self._heard, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)  # the interpreter insists on it
+        self._raised: BaseException | None = None
+        self._is_forked = False
 
-    def insist() -> None:
-        while (number := os.read(heard, 1)[0]) not in _STOP:
+    def await_it(self) -> None:
+        import threading  # most programs do no more than notify
+
+        for number in _STOP:
+            signal.signal(number, self._handle)
+        earlier = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        if earlier != -1:  # asyncio's
+            signal.set_wakeup_fd(earlier)
+        os.register_at_fork(after_in_child=self._forget)
+        threading.Thread(target=self._listen, name="pysup.daemon.on_stop", daemon=True).start()
+
+    def _listen(self) -> None:
+        import threading
+
+        while (number := os.read(self._heard, 1)[0]) not in _STOP:
             pass
-        main = threading.main_thread().ident
-        while main and is_asleep(number):
+        try:
+            _stop()
+        except BaseException as exc:  # SystemExit above all
+            self._raised = exc
+        main, pause = threading.main_thread().ident, threading.Event()
+        while main and self._raised and signal.getsignal(number) == self._handle:
             signal.pthread_kill(main, number)
+            pause.wait(0.1)
 
-    threading.Thread(target=insist, name="pysup.daemon.on_stop", daemon=True).start()
+    def _handle(self, number: int, _frame: object) -> None:
+        if self._raised:
+            raised, self._raised = self._raised, None
+            raise raised
+        if self._is_forked:
+            _stop()
+        else:
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._writer, bytes([number]))
+
+    def _forget(self) -> None:
+        """In a child: it has no such thread, and its signals are its own."""
+        self._is_forked = True
+        with contextlib.suppress(ValueError):  # forked by another thread than the main one
+            signal.set_wakeup_fd(-1)
+
+
+def _stop() -> None:
+    """Tell systemd, and whoever wants to know."""
+    with contextlib.suppress(OSError):  # nobody to tell is no reason not to stop
+        notify_stopping()
+    while _callbacks:
+        _callbacks.pop(0)()
 
 
 def _given() -> list[tuple[int, str]]:
