@@ -7,7 +7,6 @@ import signal
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pysup import companions
 from pysup.app import App
 from pysup.health import ReadyWhen
 from pysup.unit import FAULTS, ActiveState, Exit, Instance
@@ -222,6 +221,8 @@ def _hard_limit(app: App | None, instance: Instance) -> Explanation | None:
     """That it was killed at the limit that stands above ``memory_restart``."""
     if app is None or app.memory_restart is None:
         return None
+    from pysup import companions  # not for every list
+
     hard = companions.limits(app, instance.name.number).memory_max or 2 * app.memory_restart
     return Explanation(
         f"the kernel killed it at its hard limit of {hard >> 20}M of memory; at {app.memory_restart >> 20}M it would "

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from pysup import check
 from pysup.errors import SpecError
@@ -15,8 +16,7 @@ _URL = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[^/:?#]+)(?::(\d+|\{port\}))?
 _USUAL_PORT = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(NamedTuple):
     """Where a question goes: ``port`` None is the instance's own, be it its PORT or its share of a socket.
 
     ``is_usual`` if the port was not named, but follows from the URL's scheme, which is empty for bare TCP.

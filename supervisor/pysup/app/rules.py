@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from pysup import check
 from pysup.errors import SpecError
 from pysup.health import ReadyWhen
-from pysup.limits.table import BY_FIELD
 from pysup.listen import check_distinct, check_on_demand
-from pysup.secret.reference import check_secret, check_variable
 
 if TYPE_CHECKING:
     from pysup.app import App
@@ -19,7 +18,7 @@ _OURS = frozenset({"PYSUP_APP", "PYSUP_INSTANCE"})
 
 def hold(app: App) -> None:
     """Raise SpecError for what could not be what the user means."""
-    for rule in (_environment, _listen, _isolation, _schedule, _memory, _limits, _balance, _stdin):
+    for rule in (_environment, _listen, _isolation, _schedule, _memory, _total, _limits, _balance, _stdin):
         rule(app)
 
 
@@ -46,6 +45,13 @@ def _environment(app: App) -> None:
             )
     for file in app.env_files:
         check.path(file, "env_files")
+    if app.secrets or app.secret_env:
+        _secrets(app, reserved)
+
+
+def _secrets(app: App, reserved: Collection[str]) -> None:
+    from pysup.secret.reference import check_secret, check_variable  # few apps have any, and each list reads all apps
+
     for name, reference in app.secrets.items():
         check_secret(name, reference)
         if reference.startswith("file:") and name not in app.env:
@@ -126,13 +132,20 @@ def _memory(app: App) -> None:
         )
 
 
-def _limits(app: App) -> None:
+def _total(app: App) -> None:
+    if not app.total.given:
+        return
+    from pysup.limits.table import BY_FIELD  # as for secrets
+
     alone = [name for name in app.total.given if not BY_FIELD[name].is_of_groups]
     if alone:
         raise SpecError(
             f"app {app.name!r}: total.{alone[0]} is a limit of single processes",
             hint=f"Give it to each instance: limits.{alone[0]}.",
         )
+
+
+def _limits(app: App) -> None:
     if app.reserve_for:
         check.service(app.reserve_for, "reserve_for")
         if not app.reserve or not app.is_per_core:

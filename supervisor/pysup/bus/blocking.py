@@ -11,19 +11,17 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from pysup.bus import wire
 from pysup.bus.call import Call, Conversation, Reply, Signal, T, error, is_repeatable
 from pysup.errors import BusLost
 
-# dbus-daemon allows 128 calls without a reply for each connection.
-WINDOW = 64
+# dbus-daemon allows 128 calls without a reply for each connection. While replies are read, systemd has more to answer.
+IN_FLIGHT, AT_ONCE = 96, 32
 
 # systemd is away for some 100 ms when it is executed anew.
 REEXEC_TRIES, REEXEC_PAUSE = 100, 0.05
-
-Item = TypeVar("Item")
 
 _BUS = "org.freedesktop.DBus"
 _HELLO = Call("Hello", path="/org/freedesktop/DBus", interface=_BUS, destination=_BUS)
@@ -103,24 +101,25 @@ class BlockingConnection:
         self._socket.sendall(b"BEGIN\r\n")
 
     def _answered(self, calls: Sequence[Call]) -> list[Reply]:
-        replies = [reply for window in _windows(calls) for reply in self._exchange(window)]
+        replies = self._exchange(calls)
         for _ in range(REEXEC_TRIES):
             again = [index for index, call in enumerate(calls) if is_repeatable(call, replies[index])]
             if not again:
                 break
             time.sleep(REEXEC_PAUSE)  # there is nobody to tell when it is back
-            for window in _windows(again):
-                repeated = self._exchange([calls[index] for index in window])
-                for index, reply in zip(window, repeated, strict=True):
-                    replies[index] = reply
+            for index, reply in zip(again, self._exchange([calls[index] for index in again]), strict=True):
+                replies[index] = reply
         return replies
 
     def _exchange(self, calls: Sequence[Call]) -> list[Reply]:
-        first = self._serial + 1
+        first, sent = self._serial + 1, 0
         self._serial += len(calls)
-        self._socket.sendall(b"".join(wire.write(call, first + index) for index, call in enumerate(calls)))
         replies: dict[int, Reply] = {}
         while len(replies) < len(calls):
+            while sent < len(calls) and sent + AT_ONCE - len(replies) <= IN_FLIGHT:
+                some = enumerate(calls[sent : sent + AT_ONCE], first + sent)
+                self._socket.sendall(b"".join(wire.write(call, serial) for serial, call in some))
+                sent = min(sent + AT_ONCE, len(calls))
             message = self._message()
             if message.kind in (wire.METHOD_RETURN, wire.ERROR) and message.reply_serial >= first:
                 replies[message.reply_serial - first] = _reply(message)
@@ -179,11 +178,6 @@ def _unescape(text: str) -> str:
     from urllib.parse import unquote  # hardly any address needs it
 
     return unquote(text)
-
-
-def _windows(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    for start in range(0, len(items), WINDOW):
-        yield items[start : start + WINDOW]
 
 
 def _lost(exc: OSError) -> BusLost:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pysup import disk, names, spec
 from pysup.app import App
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from pysup.vault import Kept
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class Stored(NamedTuple):
     """An app as its files have it: ``numbers`` are the instances that its target wants.
 
     ``app`` is None when the template cannot be read back; ``problem`` is the error that says why.
