@@ -1,28 +1,22 @@
-"""What a manager changes, over the bus that it is given: the same with an event loop and without.
-
-Events are imported where one is recorded, when everything has been set going: their classes take ten milliseconds.
-"""
+"""What a manager changes, over the bus that it is given: the same with an event loop and without."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from pysup import local, preflight, selector, status
+from pysup import deeds, journal, local, preflight, selector, status
 from pysup.app import App
 from pysup.bus.protocol import Bus
 from pysup.converge import Workshop, before
 from pysup.errors import Conflict
+from pysup.events import Asked, Deleted, OfApp, Reloaded, Saved, Scaled, Unsaved
 from pysup.operate import Operator
 from pysup.reload import ReloadOptions
 from pysup.selector import Chosen
 from pysup.store import Store
 from pysup.unit import AppStatus, Scope
-
-if TYPE_CHECKING:
-    from pysup.events import OfApp
 
 Selectors = str | Sequence[str]
 
@@ -46,8 +40,6 @@ class Changes:
         """Start an app."""
         app = self._ready_to_run(app)
         notes = await self.bus.converse(preflight.ask(app, self.scope))
-        from pysup.events import Asked
-
         self.record(Asked(app=app.name, at=time.time(), verb="start"))
         begun = await self.operator.converge(app, restart=force, force=force)
         await self.operator.finish([begun], wait=wait, timeout=timeout)
@@ -80,8 +72,6 @@ class Changes:
                 gap = await self.operator.reload(app, options)
             if gap:
                 notes[app.name] = (f"it was down for a moment: {gap}",)
-            from pysup.events import Reloaded
-
             self.record(Reloaded(app=app.name, at=time.time()))
         found = await self._list([app.name for app in apps])
         return [replace(one, notes=notes.get(one.name, ())) for one in found]
@@ -96,8 +86,6 @@ class Changes:
     async def delete(self, selectors: Selectors, *, timeout: float | None, keep_secrets: bool) -> list[str]:
         """Stop and forget."""
         deleted = await self.operator.delete(self.choose_whole(selectors, "delete"), timeout=timeout)
-        from pysup.events import Deleted
-
         for name in deleted:
             if not keep_secrets:
                 self.store.forget_secrets(name)
@@ -109,8 +97,6 @@ class Changes:
         stored = self.store.get(name)
         begun = await self.operator.converge(replace(stored.require(), instances=count), force=True)
         there = len(begun.rendered.numbers)
-        from pysup.events import Scaled
-
         self.record(Scaled(app=name, at=time.time(), before=len(stored.numbers), count=there))
         await self.operator.finish([begun], wait=wait, timeout=timeout)
         return await self._get(name)
@@ -119,8 +105,6 @@ class Changes:
         """Keep apps over a reboot, or no longer."""
         chosen = self.choose_whole(selectors, "save")
         moved = await self.operator.move([one.app for one in chosen], saved=saved)
-        from pysup.events import Saved, Unsaved
-
         for name in moved:
             self.record((Saved if saved else Unsaved)(app=name, at=time.time()))
         return moved
@@ -142,8 +126,6 @@ class Changes:
 
     def record_asked(self, verb: str, chosen: Sequence[Chosen]) -> None:
         """Have history know what was asked for."""
-        from pysup.events import Asked
-
         for one in chosen:
             numbers = () if one.whole else one.numbers
             self.record(Asked(app=one.app, at=time.time(), verb=verb, instances=numbers))
@@ -151,8 +133,6 @@ class Changes:
     def record(self, event: OfApp) -> None:
         """Have history know it."""
         if self.is_real:
-            from pysup import deeds, journal
-
             journal.send(deeds.encode(replace(event, by=local.caller()), self.scope))
 
     def _ready_to_run(self, app: App) -> App:

@@ -9,7 +9,6 @@ from pysup import balancers, local, names, plan, states, status
 from pysup.app import App
 from pysup.bus import systemd1
 from pysup.bus.call import Call, Conversation
-from pysup.bus.call import check as check_reply
 from pysup.host import trust
 from pysup.machine import Machine
 from pysup.plan import Plan
@@ -175,24 +174,3 @@ def companions_up(app: str) -> Conversation[list[str]]:
 def listening(app: str) -> Conversation[list[str]]:
     """The app's socket units that are there, and what a connection has started, which has the sockets, too."""
     return (yield from states.active([names.socket_pattern(app), names.probe_pattern(app), names.wake_unit(app)]))
-
-
-def start_now(store: Store, workshop: Workshop, app: App, *, force: bool) -> Conversation[bool]:
-    """Have an app started, without waiting for it; False if something has to be stopped first, and nothing was done."""
-    with store.lock(app.name):
-        decision = yield from decide(store, workshop, app, restart=force, force=force)
-        steps = decision.steps
-        found = decision.found and decision.found.app
-        moves = found and found.namespace not in ("", app.namespace)
-        if steps.stop or steps.restart or app.reserve_for or moves or before(store, app.name):
-            return False
-        if steps.write:
-            store.write(app.name, decision.rendered.files, saved=decision.saved)
-        if steps.reload:
-            (reply,) = yield [systemd1.reload()]
-            check_reply(reply)
-        yield decision.resets
-    replies = yield decision.calls
-    for reply in replies:
-        check_reply(reply)
-    return True

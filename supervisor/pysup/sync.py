@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, overload
 
@@ -96,8 +95,6 @@ class Manager:
         """Start an app, or what is known already."""
         if isinstance(what, App):
             app = what
-            if not wait and (begun := self._start_now(app, force=force)):
-                return begun
             return self._change(
                 lambda changes: changes.start(app, wait=wait, timeout=timeout, force=force), app, timeout
             )
@@ -300,23 +297,6 @@ class Manager:
 
     def _ask(self, conversation: Conversation[T]) -> T:
         return local.ask(self.scope, conversation)
-
-    def _start_now(self, app: App, *, force: bool) -> AppStatus | None:
-        """Start an app over the blocking connection, which is enough when nobody waits for it; None if it is not."""
-        from pysup import converge, deeds, journal, preflight
-        from pysup.events import Asked
-
-        ground.require_rights(self.scope)
-        app = self._store.with_secrets(app)
-        preflight.check(app, self.scope, self._store)
-        preflight.prepare(app)
-        notes = self._ask(preflight.ask(app, self.scope))
-        workshop = converge.Workshop(self.scope, self._store)
-        if not self._ask(converge.start_now(self._store, workshop, app, force=force)):
-            return None
-        asked = Asked(app=app.name, at=time.time(), by=local.caller(), verb="start")
-        journal.send(deeds.encode(asked, self.scope))
-        return replace(status.assemble(self._store.get(app.name), {}, self.scope), notes=notes)
 
     def _change(
         self, call: Callable[[Changes], Coroutine[object, None, T]], what: App | Selectors, timeout: float | None = None
