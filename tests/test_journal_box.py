@@ -365,6 +365,32 @@ def test_the_machines_units_are_hidden_from_users() -> None:
     assert "systemd-journal" in caught.value.hint
 
 
+# Follows while every file that journald has archived is truncated, as it does when it throws one away.
+TRUNCATED = """
+import glob, os, sys
+from systemd import journal
+from test_journal_box import InstanceName, Tail, question
+name = InstanceName(sys.argv[1], 0)
+with Tail(question(name, lines=0)) as tail:
+    tail.available()
+    archived = glob.glob("/var/log/journal/*/*@*.journal")
+    for path in archived:
+        os.truncate(path, 0)
+    journal.send("still here", SYSLOG_IDENTIFIER=name.identifier)
+    while not (found := tail.available()):
+        pass
+    print(len(archived) > 0, [entry.message for entry in found])
+"""
+
+
+def test_following_goes_on_when_files_of_the_journal_are_truncated(box: Box) -> None:
+    """libsystemd has them mapped: without a handler of SIGBUS the program that follows would be killed."""
+    box.run(["journalctl", "--rotate"])
+    env = grounds.environment(PYSUP_JOURNAL="native", PYTHONPATH=f"{grounds.ROOT}/tests:{grounds.ROOT}/scripts")
+    done = box.run(grounds.python("-c", TRUNCATED, f"j{uuid.uuid4().hex[:8]}"), env=env)
+    assert done.stdout == "True ['still here']\n"
+
+
 @pytest.mark.parametrize("user", [None, grounds.USER])
 @pytest.mark.parametrize("reader", READERS)
 def test_following_survives_rotation_and_a_restart_of_journald(box: Box, user: str | None, reader: str) -> None:

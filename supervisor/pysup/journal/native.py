@@ -16,6 +16,7 @@ from pysup.journal.lines import Joiner
 from pysup.journal.matches import Group
 from pysup.journal.record import Get, Position, Record, Suspects
 from pysup.journal.seen import Seen
+from pysup.journal.sigbus import survive
 
 _BASE = 16  # entries before the last one at which following begins
 _BATCH = 1000
@@ -35,6 +36,7 @@ class NativeReader:
 
     def open(self) -> _reader._Reader:
         """A journal with our matches; its messages are never cut."""
+        survive()
         journal = _reader._Reader()
         journal.data_threshold = 0
         for group in self._groups:
@@ -95,7 +97,7 @@ class NativeReader:
 
     def base(self) -> str | None:
         """See `Reader.base`."""
-        with _reader._Reader() as journal:
+        with NativeReader(()).open() as journal:
             journal.seek_tail()
             return str(journal._get_cursor()) if journal._previous(_BASE) else None
 
