@@ -98,6 +98,12 @@ class Running:
         self.process.wait()
 
 
+def _take_terminal() -> None:
+    """Make stdin the session's terminal, whose end is told: a nohup around the tests is inherited."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    os.close(os.open(os.ttyname(0), os.O_RDWR))
+
+
 class OnTerminal(Running):
     """The same, with a terminal as stdin, stdout and stderr; *size* is its lines and columns."""
 
@@ -110,7 +116,7 @@ class OnTerminal(Running):
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)),  # makes it the session's terminal
+            preexec_fn=_take_terminal,
         )
         os.close(theirs)
 

@@ -48,9 +48,9 @@ def system() -> Iterator[Manager]:
 
 
 def free_ports(count: int) -> int:
-    """The first of so many ports in a row that nothing listens on; not of those that clients get (32768 and up)."""
+    """The first of so many ports in a row that nothing listens on; none that ``programs.free_port`` gives."""
     while True:
-        first = random.randrange(10000, 32000, count)
+        first = random.randrange(10000, 20000 - count)
         with ExitStack() as stack, suppress(OSError):
             for port in range(first, first + count):
                 stack.enter_context(socket.socket()).bind(("127.0.0.1", port))

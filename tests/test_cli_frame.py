@@ -117,11 +117,24 @@ def test_no_command_is_help_and_exit_code_2(capsys: pytest.CaptureFixture[str]) 
 def test_list_imports_nothing_heavy() -> None:
     """What it imports is most of the time that it takes."""
     code = (
-        "import sys; from pysup.cli import commands; commands.load(commands.QUICK[('list',)]);"
-        "import pysup.sync, pysup.bus.blocking, pysup.status; print(*sys.modules)"
+        "import sys; from pysup.cli import later; later.defer(*later.RARELY_USED); from pysup.cli import early;"
+        "import pysup.bus.blocking; [*early._imports()];"
+        "print(*(name for name, one in sys.modules.items() if type(one) is not later._Deferred))"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not set(HEAVY) & set(loaded)
+    assert "pysup.app" in loaded
+    assert not {*HEAVY, "inspect", "ast"} & set(loaded)
+
+
+def test_a_deferred_module_is_there_when_it_is_used() -> None:
+    """By whoever imports it, in whatever way, before and after."""
+    code = (
+        "import sys; from pysup.cli import later; sys.modules.pop('inspect', None); later.defer('inspect', 'sys');"
+        "import inspect; from inspect import signature; import inspect as again; import asyncio;"
+        "print(inspect.signature is signature is again.signature, type(again).__name__, sys.maxsize > 0)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == "True module True\n"
 
 
 def test_what_happens_to_apps_by_their_names_goes_without_typer() -> None:

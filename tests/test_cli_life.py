@@ -81,6 +81,24 @@ def test_start_list_scale_stop_restart_delete(run: Callable[..., str], scope: Sc
     assert files(scope) == []
 
 
+def test_a_quick_list_says_what_a_list_with_options_says(run: Callable[..., str]) -> None:
+    """Also of more instances than systemd is asked about at once, and of apps whose sockets and timers matter."""
+    run("start", "sleep 1000", "-n", "many", "-i", "40", "--no-wait")
+    run("start", "sleep 1000", "-n", "lazy", "--listen", "127.0.0.1:4711", "--on-demand")
+    run("start", "sleep 0", "-n", "job", "--schedule", "daily", "--restart", "no")
+    changing = ("uptime", "cpu_percent", "memory", "cpu_seconds", "tasks", "pid", "state", "sub_state", "since")
+    quick, other = (
+        [{key: one[key] for key in one if key not in changing} for one in json.loads(run("list", *words, "--json"))]
+        for words in ((), ("all",))
+    )
+    assert len(quick) == 42
+    assert quick == other
+    assert {one["name"]: one["state"] for one in json.loads(run("list", "--json")) if one["name"] != "many"} == {
+        "lazy": "listening",
+        "job": "waiting",
+    }
+
+
 def test_delete_all_of_nothing_is_no_failure(run: Callable[..., str]) -> None:
     """Scripts clean up without asking what there is."""
     assert run("delete", "all") == "There is nothing to delete.\n"

@@ -20,9 +20,8 @@ MAX_UNIT_NAME = 255
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DIRECTIVE = re.compile(r"[A-Z][A-Za-z0-9]*")
-_UNIT = re.compile(
-    r"[A-Za-z0-9:_.\\-]+(@[A-Za-z0-9:_.\\-]*)?\.(service|socket|target|timer|path|mount|device|slice|scope|swap)"
-)
+_UNIT = re.compile(r"[A-Za-z0-9:_.\\-]+(?:@[A-Za-z0-9:_.\\-]*)?\.([a-z]+)")
+_UNIT_TYPES = frozenset(["service", "socket", "target", "timer", "path", "mount", "device", "slice", "scope", "swap"])
 _ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}\$?|\d{1,10}")
 _HTTP_URL = re.compile(r"https?://[^\s\x00-\x1f\x7f\"'\\]+")
 
@@ -127,7 +126,7 @@ def account(value: str, field: str) -> None:
 
 def dependency(value: str, field: str) -> None:
     """An app's name, or a unit's with its suffix."""
-    if not (names.NAME.fullmatch(value) or _UNIT.fullmatch(value)):
+    if not (names.NAME.fullmatch(value) or is_unit(value)):
         raise SpecError(
             f"{field} has {_short(value)}, neither an app nor a unit",
             hint="Name an app, or a unit with its suffix, such as redis-server.service.",
@@ -136,7 +135,7 @@ def dependency(value: str, field: str) -> None:
 
 def service(value: str, field: str) -> None:
     """A service that is not one of ours, with its suffix."""
-    if not _UNIT.fullmatch(value) or not value.endswith(".service") or value.startswith(names.PREFIX):
+    if not is_unit(value) or not value.endswith(".service") or value.startswith(names.PREFIX):
         raise SpecError(
             f"{field} is {_short(value)}, not another's service", hint="Name it with its suffix: redis-server.service."
         )
@@ -144,7 +143,8 @@ def service(value: str, field: str) -> None:
 
 def is_unit(value: str) -> bool:
     """Whether a dependency names a unit (and not an app)."""
-    return _UNIT.fullmatch(value) is not None
+    found = _UNIT.fullmatch(value)
+    return found is not None and found[1] in _UNIT_TYPES
 
 
 def directive(key: str, values: Sequence[str], field: str) -> None:

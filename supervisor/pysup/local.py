@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pysup.bus.call import Conversation
 from pysup.host import ground
-from pysup.store import Store
 from pysup.unit import BOOT_TARGET, Scope
 
 if TYPE_CHECKING:
+    from pysup.bus.blocking import BlockingConnection
     from pysup.bus.direct import DirectConnection
     from pysup.machine import Machine
+    from pysup.store import Store
 
 T = TypeVar("T")
 
@@ -23,6 +24,8 @@ _PROGRAM_DIRECTORIES = ("/usr/bin", "/bin", "/usr/local/bin")
 
 def store(scope: Scope) -> Store:
     """Where the units of a scope live here."""
+    from pysup.store import Store  # with all that an app is; who asks systemd first has it imported meanwhile
+
     return Store(
         ground.runtime_dir(scope),
         ground.saved_dir(scope),
@@ -35,15 +38,18 @@ def store(scope: Scope) -> Store:
 
 def ask(scope: Scope, conversation: Conversation[T]) -> T:
     """Carry on a conversation with systemd over a blocking connection."""
+    with connect_to_ask(scope) as bus:
+        return bus.converse(conversation)
+
+
+def connect_to_ask(scope: Scope) -> BlockingConnection:
+    """A connection to systemd for those who only ask."""
     from pysup.bus.blocking import BlockingConnection  # not for those who have a loop
 
-    address = ground.bus_address(scope)
     try:
-        connection = BlockingConnection(address)
+        return BlockingConnection(ground.bus_address(scope))
     except OSError as exc:
         raise ground.unreachable(scope, exc) from exc
-    with connection:
-        return connection.converse(conversation)
 
 
 def connect(scope: Scope) -> DirectConnection:

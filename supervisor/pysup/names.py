@@ -63,6 +63,11 @@ def is_socket(app: str, unit: str) -> bool:
     return unit.startswith(f"{PREFIX}{app}@") and unit.endswith(".socket")
 
 
+def instance_pattern(app: str) -> str:
+    """What matches the units of the app's instances."""
+    return f"{PREFIX}{app}@*.service"
+
+
 def socket_pattern(app: str) -> str:
     """What matches the socket units of the app."""
     return f"{PREFIX}{app}@*.socket"

@@ -6,33 +6,25 @@ Values of the environment are not here, only their names: unit files are readabl
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from pysup.app import App, Limits, Log, Ready
-from pysup.balance import Balance
 from pysup.errors import CorruptUnit, SpecError
 from pysup.health import Watchdog
 from pysup.isolate import Isolation
 from pysup.listen import Listen
-from pysup.triggers import Schedule, Watched
+
+if TYPE_CHECKING:
+    from pysup.balance import Balance
+    from pysup.triggers import Schedule, Watched
+
+    _Nested = Ready | Watchdog | Limits | Log | Schedule | Watched | Balance | Isolation
 
 SECTION = "X-Pysup"
 FORMAT = 1
-
-_Nested = Ready | Watchdog | Limits | Log | Schedule | Watched | Balance | Isolation
-_NESTED: Mapping[str, type[_Nested]] = {
-    "ready": Ready,
-    "watchdog": Watchdog,
-    "limits": Limits,
-    "total": Limits,
-    "log": Log,
-    "schedule": Schedule,
-    "watch": Watched,
-    "balance": Balance,
-    "isolate": Isolation,
-}
 
 
 def encode(app: App) -> list[tuple[str, str]]:
@@ -59,7 +51,7 @@ def decode(lines: Iterable[tuple[str, str]], env: Mapping[str, str], *, where: s
         except (KeyError, ValueError) as exc:
             raise _corrupt(f"{key}={text[:60]}", where) from exc
     try:
-        for name, kind in _NESTED.items():
+        for name, kind in _nested(values).items():
             if name in values:
                 values[name] = kind(**values[name])  # type: ignore[arg-type]
         if "instance_limits" in values:
@@ -72,6 +64,27 @@ def decode(lines: Iterable[tuple[str, str]], env: Mapping[str, str], *, where: s
         return App(**values)  # type: ignore[arg-type]
     except (SpecError, TypeError, ValueError, AttributeError) as exc:
         raise _corrupt(str(exc), where) from exc
+
+
+def _nested(fields: Container[str]) -> Mapping[str, type[_Nested]]:
+    """The types of those fields that have fields themselves."""
+    usual: dict[str, type[_Nested]] = {
+        "ready": Ready,
+        "watchdog": Watchdog,
+        "limits": Limits,
+        "total": Limits,
+        "log": Log,
+        "isolate": Isolation,
+    }
+    if "balance" in fields:
+        from pysup.balance import Balance  # few apps have it, and each list reads all apps
+
+        usual["balance"] = Balance
+    if "schedule" in fields or "watch" in fields:
+        from pysup.triggers import Schedule, Watched  # as few
+
+        usual |= {"schedule": Schedule, "watch": Watched}
+    return usual
 
 
 def _environment(wanted: object, env: Mapping[str, str], where: str) -> dict[str, str]:

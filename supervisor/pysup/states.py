@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, cast
 
+from pysup import names
 from pysup.bus import systemd1
 from pysup.bus.call import Call, Conversation, Reply
 from pysup.bus.call import check as check_reply
 from pysup.errors import PysupError
 from pysup.unit import ActiveState, Exit
+
+OURS = (names.instance_pattern("*"), names.socket_pattern("*"))
+"""What matches the instances of all apps, and the sockets whose connections may start them."""
 
 # What a table needs of a unit, and what only its details do. A Get takes systemd 0.08 ms and a GetAll 0.6 ms.
 BRIEF = (

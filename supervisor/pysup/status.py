@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from pysup import names, sockets, states
 from pysup.app import App
 from pysup.bus.call import Conversation
 from pysup.host import cgroups, files, processes
 from pysup.names import InstanceName
-from pysup.selector import Chosen, Known, select
+from pysup.selector import ALL, Chosen, Known, select
 from pysup.states import Times, UnitState
 from pysup.store import Store, Stored
 from pysup.unit import ActiveState, AppStatus, Instance, Scope, Usage
@@ -36,17 +36,12 @@ def _named(store: Store, selectors: str | Sequence[str]) -> dict[str, Stored]:
 
 def patterns(apps: Sequence[str]) -> list[str]:
     """What matches the units of these apps' instances."""
-    return [f"{names.PREFIX}{app}@*.service" for app in apps]
+    return [names.instance_pattern(app) for app in apps]
 
 
 def wakes(app: App) -> bool:
     """Whether the next connection may have to start it."""
     return app.on_demand or bool(app.idle_timeout)
-
-
-def _socket_patterns(stored: Iterable[Stored]) -> list[str]:
-    """What matches the sockets of apps that may wait for a connection."""
-    return [names.socket_pattern(one.name) for one in stored if one.app and wakes(one.app)]
 
 
 def apps(
@@ -63,9 +58,21 @@ def apps(
     """
     stored = _named(store, selectors) or read(store)
     chosen = select(selectors, known(stored))
-    wanted = ["*"] if selectors == "all" else [one.app for one in chosen]
-    asked = [*patterns(wanted), *_socket_patterns(stored[one.app] for one in chosen)]
+    wanted = [one.app for one in chosen]
+    asked = states.OURS if selectors == ALL else [*patterns(wanted), *map(names.socket_pattern, wanted)]
     units = (yield from states.loaded(asked, detail=detail, brief=brief)) if chosen else {}
+    return (yield from _assembled(stored, chosen, units, scope))
+
+
+def everything(store: Store, scope: Scope, units: dict[str, UnitState]) -> Conversation[list[AppStatus]]:
+    """All apps, for who has asked systemd already: *units* are those that are loaded of ``states.OURS``."""
+    stored = read(store)
+    return (yield from _assembled(stored, select(ALL, known(stored)), units, scope))
+
+
+def _assembled(
+    stored: Mapping[str, Stored], chosen: Sequence[Chosen], units: dict[str, UnitState], scope: Scope
+) -> Conversation[list[AppStatus]]:
     times = yield from _times([stored[one.app] for one in chosen], units)
     return [_chosen(assemble(stored[one.app], units, scope, times.get(one.app)), one) for one in chosen]
 

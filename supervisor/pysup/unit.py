@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from signal import Signals
+from typing import TYPE_CHECKING, NamedTuple
 
-from pysup.app import App
 from pysup.names import InstanceName
+
+if TYPE_CHECKING:
+    from pysup.app import App  # which takes longer to import than systemd to answer: see cli/early.py
 
 
 class Scope(StrEnum):
@@ -43,8 +46,7 @@ class ActiveState(StrEnum):
         return self in (ActiveState.ACTIVE, ActiveState.RELOADING, ActiveState.REFRESHING)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exit:
+class Exit(NamedTuple):
     """How the main process last ended: by exit code, or killed by a signal."""
 
     code: int | None = None
@@ -53,8 +55,7 @@ class Exit:
     at: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(NamedTuple):
     """What an instance uses now; None where the machine does not tell.
 
     Bytes; CPU in seconds since the instance's start; ``source`` is ``cgroup`` or ``processes``.
@@ -88,7 +89,7 @@ class Instance:
     cpus: tuple[int, ...] = ()
     port: int | None = None
     user: str = ""
-    usage: Usage = Usage()
+    usage: Usage = Usage()  # noqa: RUF009 (a tuple)
     invocation_id: str = ""
     control_group: str = ""
     waits: bool = False

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pysup import check, health
 from pysup.app import rules
-from pysup.balance import Balance
 from pysup.check import vector
 from pysup.errors import SpecError
 from pysup.health import Ready as Ready  # also from here, as all that an App is made of
@@ -18,7 +17,10 @@ from pysup.health import ReadyWhen as ReadyWhen
 from pysup.isolate import Isolation
 from pysup.limits import Limits as Limits
 from pysup.listen import Listen
-from pysup.triggers import Schedule, Watched
+
+if TYPE_CHECKING:  # few apps have them
+    from pysup.balance import Balance
+    from pysup.triggers import Schedule, Watched
 
 PER_CORE: Literal["per-core"] = "per-core"
 

@@ -39,6 +39,7 @@ class BlockingConnection:
         self._socket = _connect(address, timeout)
         self._received = bytearray()
         self._serial = 0
+        self._ahead = 0  # how many of the calls that are made next have been sent
         try:
             self._authenticate()
             self._exchange([_HELLO])
@@ -78,12 +79,15 @@ class BlockingConnection:
         finally:
             self._socket.settimeout(self._timeout)
 
-    def converse(self, conversation: Conversation[T]) -> T:
-        """Carry a conversation to its end."""
+    def converse(self, conversation: Conversation[T], *, meanwhile: Iterator[object] | None = None) -> T:
+        """Carry a conversation to its end; whenever systemd has been asked, *meanwhile* goes on to its next step."""
         replies: Sequence[Reply] = ()
         try:
             calls = next(conversation)
             while True:
+                if meanwhile:
+                    self._begin(calls)
+                    next(meanwhile, None)
                 replies = self.call(calls)
                 calls = conversation.send(replies)
         except StopIteration as end:
@@ -112,18 +116,28 @@ class BlockingConnection:
         return replies
 
     def _exchange(self, calls: Sequence[Call]) -> list[Reply]:
-        first, sent = self._serial + 1, 0
-        self._serial += len(calls)
+        first, sent, self._ahead = self._serial + 1 - self._ahead, self._ahead, 0
         replies: dict[int, Reply] = {}
         while len(replies) < len(calls):
             while sent < len(calls) and sent + AT_ONCE - len(replies) <= IN_FLIGHT:
-                some = enumerate(calls[sent : sent + AT_ONCE], first + sent)
-                self._socket.sendall(b"".join(wire.write(call, serial) for serial, call in some))
-                sent = min(sent + AT_ONCE, len(calls))
+                sent += self._send(calls[sent : sent + AT_ONCE])
             message = self._message()
             if message.kind in (wire.METHOD_RETURN, wire.ERROR) and message.reply_serial >= first:
                 replies[message.reply_serial - first] = _reply(message)
         return [replies[index] for index in range(len(calls))]
+
+    def _begin(self, calls: Sequence[Call]) -> None:
+        """Send the first of the calls that are made next."""
+        try:
+            self._ahead = self._send(calls[:IN_FLIGHT])
+        except OSError as exc:
+            raise _lost(exc) from exc
+
+    def _send(self, calls: Sequence[Call]) -> int:
+        """Send calls under the next serial numbers; how many they were."""
+        self._socket.sendall(b"".join(wire.write(call, serial) for serial, call in enumerate(calls, self._serial + 1)))
+        self._serial += len(calls)
+        return len(calls)
 
     def _message(self) -> wire.Message:
         while (length := wire.length(self._received)) is None or len(self._received) < length:

@@ -21,6 +21,9 @@ FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
 def main() -> None:
     """The console script."""
+    from pysup.cli import later
+
+    later.defer(*later.RARELY_USED)
     from pysup.cli import output
 
     gc.disable()  # until it is known that the command may last: collecting garbage is a tenth of a short one's time

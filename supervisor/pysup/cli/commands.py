@@ -99,8 +99,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
 
 # What is asked so often that it must not wait for typer: these very words, and a function without parameters.
 QUICK: dict[tuple[str, ...], str] = {
-    ("list",): "instances:quick",
-    ("list", "--json"): "instances:quick_json",
+    ("list",): "early:table",
+    ("list", "--json"): "early:json",
     ("metrics",): "scrape:quick",
     ("--version",): "version:version",
     ("-V",): "version:version",

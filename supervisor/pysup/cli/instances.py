@@ -74,16 +74,6 @@ class Line(NamedTuple):
 SORTS = ("name", "instance", "state", "pid", "uptime", "restarts", "cpu", "memory", "user")
 
 
-def quick() -> None:
-    """``pysup list`` without options."""
-    show(_all())
-
-
-def quick_json() -> None:
-    """``pysup list --json`` without other options."""
-    show_json(_all())
-
-
 def show(apps: Sequence[AppStatus], *, expand: bool = False, sort: str = "") -> None:
     """Print the table, and on stderr what is wrong with apps and what this machine cannot do for them."""
     for line in text(apps, expand=expand, sort=sort):
@@ -148,13 +138,6 @@ def sort_lines(rows: Iterable[Line], sort: str) -> list[Line]:
     known = [row for row in rows if getattr(row, field) is not None]
     unknown = [row for row in rows if getattr(row, field) is None]
     return sorted(known, key=lambda row: getattr(row, field), reverse=direction == "desc") + unknown
-
-
-def _all() -> list[AppStatus]:
-    from pysup.sync import Manager
-
-    with Manager() as manager:
-        return manager.list()
 
 
 def _line(app: AppStatus, one: Instance, now: float, shares: Shares | None) -> Line:

@@ -15,6 +15,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pysup import check, listen, parse
 from pysup.app import PER_CORE, App
+from pysup.balance import Balance
 from pysup.errors import SpecError
 from pysup.files import kinds, secrets
 from pysup.files.kinds import VARIABLE, Kind, Schema, Spot, absolute, one_or_many, or_text, scalar, texts
@@ -22,7 +23,7 @@ from pysup.health import Ready, Watchdog
 from pysup.isolate import Isolation, Level
 from pysup.limits import Limits
 from pysup.listen import Listen
-from pysup.triggers import Schedule
+from pysup.triggers import Schedule, Watched
 
 NOT_KEYS = frozenset({"name", "origin", "balance"})
 """Fields of an App that come from elsewhere: its table's name, the file's, and what ``pysup balance`` finds."""
@@ -293,7 +294,7 @@ def at(path: Iterable[object]) -> Kind | None:
 
 
 def _table(owner: type, prefix: str) -> dict[str, Kind]:
-    hints = get_type_hints(owner)
+    hints = get_type_hints(owner, localns={"Balance": Balance, "Schedule": Schedule, "Watched": Watched})
     named = [field.name for field in fields(owner) if prefix or field.name not in NOT_KEYS]
     return {name: _kind(f"{prefix}{name}", hints[name]) for name in named}
 
