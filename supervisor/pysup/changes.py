@@ -44,8 +44,8 @@ class Changes:
         begun = await self.operator.converge(app, restart=force, force=force)
         await self.operator.finish([begun], wait=wait, timeout=timeout)
         if wait:
-            return replace(await self._get(app.name), notes=notes)
-        return replace(status.assemble(self.store.get(app.name), {}, self.scope), notes=notes)
+            return (await self._get(app.name))._replace(notes=notes)
+        return status.assemble(self.store.get(app.name), {}, self.scope)._replace(notes=notes)
 
     async def begin(self, selectors: Selectors, *, wait: bool, timeout: float | None, restart: bool) -> list[AppStatus]:
         """Start what is known, and stop it before with *restart*."""
@@ -74,7 +74,7 @@ class Changes:
                 notes[app.name] = (f"it was down for a moment: {gap}",)
             self.record(Reloaded(app=app.name, at=time.time()))
         found = await self._list([app.name for app in apps])
-        return [replace(one, notes=notes.get(one.name, ())) for one in found]
+        return [one._replace(notes=notes.get(one.name, ())) for one in found]
 
     async def stop(self, selectors: Selectors, *, wait: bool, timeout: float | None) -> list[AppStatus]:
         """Stop."""

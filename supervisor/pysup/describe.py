@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from pysup import cores, logs, status
@@ -115,7 +115,7 @@ def _ended(app: AppStatus, one: Instance) -> Explanation | None:
         return None
     result = logs.last_result(app.spec, app.scope, one.name) or "success"
     words = logs.watchdog_words(app.spec, app.scope, one.name) if result == "watchdog" else []
-    then = replace(one, active_state=ActiveState.ACTIVATING, sub_state="auto-restart", result=result)
+    then = one._replace(active_state=ActiveState.ACTIVATING, sub_state="auto-restart", result=result)
     return conclude(then, app.spec, words)
 
 
@@ -123,4 +123,4 @@ def _with_last_exit(app: AppStatus, one: Instance) -> Instance:
     """The instance with how it ended last; systemd forgets that as soon as it has started it again."""
     if one.last_exit or not one.restarts or not app.spec:
         return one
-    return replace(one, last_exit=logs.last_exit(app.spec, app.scope, one.name))
+    return one._replace(last_exit=logs.last_exit(app.spec, app.scope, one.name))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from pysup import names, states, status
 from pysup.app import App, ReadyWhen
@@ -158,12 +157,12 @@ def _as_it_ended(app: App, scope: Scope, one: Instance, began: float) -> Instanc
         return one
     state = ActiveState.ACTIVATING if one.active_state.is_up else one.active_state
     if one.last_exit and one.result != "success":
-        return replace(one, active_state=state)
+        return one._replace(active_state=state)
     from pysup import logs  # as above
 
     end = one.last_exit or logs.last_exit(app, scope, one.name, since=began)
     result = logs.last_result(app, scope, one.name, since=began) or _result(end)
-    return replace(one, active_state=ActiveState.ACTIVATING, last_exit=end, result=result)
+    return one._replace(active_state=ActiveState.ACTIVATING, last_exit=end, result=result)
 
 
 def _result(end: Exit | None) -> str:

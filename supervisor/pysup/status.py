@@ -116,9 +116,7 @@ def assemble(stored: Stored, units: Mapping[str, UnitState], scope: Scope, times
 def _chosen(status: AppStatus, chosen: Chosen) -> AppStatus:
     if chosen.whole:
         return status
-    from dataclasses import replace
-
-    return replace(status, instances=tuple(one for one in status.instances if one.name.number in chosen.numbers))
+    return status._replace(instances=tuple(one for one in status.instances if one.name.number in chosen.numbers))
 
 
 def _instance(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from signal import Signals
 from typing import TYPE_CHECKING, NamedTuple
@@ -67,8 +66,7 @@ class Usage(NamedTuple):
     source: str = "cgroup"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instance:
+class Instance(NamedTuple):
     """One instance as systemd has it now. Times are seconds since the epoch.
 
     ``state`` is what to show: the ActiveState, or ``auto-restart`` while systemd waits to start it again, or
@@ -89,7 +87,7 @@ class Instance:
     cpus: tuple[int, ...] = ()
     port: int | None = None
     user: str = ""
-    usage: Usage = Usage()  # noqa: RUF009 (a tuple)
+    usage: Usage = Usage()
     invocation_id: str = ""
     control_group: str = ""
     waits: bool = False
@@ -112,8 +110,7 @@ class Instance:
         return self.active_state.is_up
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppStatus:
+class AppStatus(NamedTuple):
     """An app: its spec (None if its unit file cannot be read back: then ``problem`` says why) and its instances.
 
     ``notes`` say what of the spec this machine cannot do. ``next_run`` and ``last_run`` are of its schedule, in seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pysup import cores, explain, history, local, logs
 from pysup.app import App
@@ -106,8 +106,7 @@ def _meaning(one: Instance, app: App | None, end: Exited, log: Sequence[str]) ->
     if end.asked and end.result == "success":
         return Explanation("it ended as it was asked to")
     code = 0 if end.code is None and end.signal is None and end.result == "success" else end.code
-    as_it_was = replace(
-        one,
+    as_it_was = one._replace(
         active_state=ActiveState.FAILED,
         sub_state="failed",
         result=end.result,

@@ -10,7 +10,7 @@ from types import ModuleType
 
 # dataclasses wants inspect for classes without a docstring, urllib.parse ipaddress for hosts in brackets: 8 ms of the
 # hundred that a list takes.
-RARELY_USED = ("inspect", "ipaddress")
+RARELY_USED = ("inspect", "ipaddress", "selectors")
 
 
 def defer(*names: str) -> None:

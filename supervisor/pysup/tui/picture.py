@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from pysup.names import InstanceName
 from pysup.states import UnitState
@@ -30,17 +29,16 @@ def measured(apps: Iterable[AppStatus], usages: Usages) -> list[AppStatus]:
 
 def _changed(app: AppStatus, instances: list[Instance]) -> AppStatus:
     is_same = all(new is old for new, old in zip(instances, app.instances, strict=True))
-    return app if is_same else replace(app, instances=tuple(instances))
+    return app if is_same else app._replace(instances=tuple(instances))
 
 
 def _using(one: Instance, usage: Usage) -> Instance:
-    return one if one.usage == usage else replace(one, usage=usage)
+    return one if one.usage == usage else one._replace(usage=usage)
 
 
 def _in_state(one: Instance, state: UnitState | None) -> Instance:
     state = state or UnitState(unit=one.name.unit, last_exit=one.last_exit)
-    now = replace(
-        one,
+    now = one._replace(
         active_state=state.active_state,
         sub_state=state.sub_state,
         result=state.result,
