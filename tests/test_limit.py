@@ -218,6 +218,37 @@ def test_the_command_shows_and_changes(pysup: Command, scope: Scope) -> None:
         pysup("delete", "all")
 
 
+@pytest.mark.systemd
+def test_only_what_is_on_a_block_device_has_its_rate_limited(pysup: Command, tmp_path: Path) -> None:
+    """systemd would say so in its log only. The root of a box is an overlay."""
+    file = tmp_path / "pysup.toml"
+    file.write_text("[apps.web]\ncommand = 'sleep 1000'\ntotal.io_read_max = '/proc:1M'\n")
+    web = ("start", "sleep 1000", "-n", "web", "--namespace", "shop")
+    told = {
+        (
+            "start",
+            str(file),
+        ): "app 'web': total.io_read_max: '/proc' cannot be limited: its file system, proc, is on no",
+        (*web, "--io-read-max", "/dev/null:1M"): "limits.io_read_max: '/dev/null' cannot be limited: it is a character",
+        (
+            "run",
+            "--io-write-max",
+            "/:1M",
+            "true",
+        ): "limits.io_write_max: '/' cannot be limited: its file system, overlay,",
+        web: "",
+        ("limit", "web@0", "io_read=/proc 1M"): "app 'web': instance_limits.0.io_read_max: '/proc' cannot be limited",
+        ("limit", "--namespace", "shop", "io_write=/:1M"): "namespaces.shop.io_write_max: '/' cannot be limited",
+    }
+    try:
+        for words, wanted in told.items():
+            said = pysup(*words, check=False)
+            assert (said.returncode, wanted in said.stderr) == (2 if wanted else 0, True), said.stderr
+        assert json.loads(pysup("limit", "web", "--json").stdout)[0]["limits"] == {}
+    finally:
+        pysup("delete", "all")
+
+
 @pytest.fixture
 def redis() -> Iterator[str]:
     """A service of somebody else's, which runs."""

@@ -17,6 +17,7 @@ from pysup import companions, parse
 from pysup.app import App, Limits
 from pysup.bus.call import Variant
 from pysup.errors import Conflict, NotFound, SpecError
+from pysup.host import devices
 from pysup.host.cgroups.reading import Memory, Reading, Tasks
 from pysup.host.descriptors import Descriptors
 from pysup.host.features import FEATURES
@@ -320,6 +321,29 @@ async def _told(systemd: FakeSystemd, unit: str, name: str) -> object:
     return value.value if isinstance(value, Variant) else value
 
 
+def test_paths_without_a_block_device_are_known(tmp_path: Path) -> None:
+    """As systemd knows them: of the kernel's own file systems, and character devices."""
+    assert devices.objection("/proc/1/status") == "its file system, proc, is on no block device"
+    assert devices.objection("/dev/null") == "it is a character device"
+    assert devices.objection(str(tmp_path / "nowhere")) == "No such file or directory"
+    blocked = next(iter(Path("/dev").glob("loop[0-9]*")), None) or Path("/dev/vda")
+    assert not blocked.is_block_device() or devices.objection(str(blocked)) == ""
+
+
+def test_file_systems_with_devices_of_their_own_are_left_to_systemd() -> None:
+    """btrfs shows none in its files, but systemd finds it; what an automount stands for is not known yet."""
+    mounts = (
+        "22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n"
+        "31 22 0:27 /@home /home rw,relatime shared:5 master:2 - btrfs /dev/vdb rw,subvol=/@home\n"
+        "32 22 0:31 / /mnt/a\\040-\\040b rw - fuse.sshfs me@there: rw\n"
+    )
+    fdinfos = [f"pos:\t0\nflags:\t012000000\nmnt_id:\t{number}\nino:\t1\n" for number in (22, 31, 32, 2)]
+    assert [devices.file_system(mounts, one) for one in fdinfos] == ["ext4", "btrfs", "fuse.sshfs", ""]
+    known = "nodev\tproc\nnodev\tautofs\n\text4\n\tbtrfs\nnodev\tfuse\n\tfuseblk\nnodev\tnfs4\n"
+    kinds = ("proc", "nfs4", "fuse.sshfs", "btrfs", "fuseblk", "autofs", "zfs", "")
+    assert [kind for kind in kinds if devices.is_deviceless(kind, known)] == ["proc", "nfs4", "fuse.sshfs"]
+
+
 async def test_what_systemd_refuses_leaves_everything_as_it_was(tmp_path: Path) -> None:
     """The files, too."""
     systemd = Refusing(tmp_path / "etc", tmp_path / "run")
@@ -327,9 +351,10 @@ async def test_what_systemd_refuses_leaves_everything_as_it_was(tmp_path: Path) 
     await manager.start(apps.app())
     text = (tmp_path / "run/pysup-web@.service").read_text()
     with pytest.raises(SpecError, match="no such device"):
-        await manager.limit("web", ["io_read=/:5M"])
+        await manager.limit("web", ["cpu=50%"])
     for words_, said in (
-        ("io_read=/nowhere:5M", "no '/nowhere' to limit"),
+        ("io_read=/nowhere:5M", "limits.io_read_max: '/nowhere' cannot be limited: No such file or directory"),
+        ("io_write=/proc:5M", "'web': limits.io_write_max: '/proc' cannot be limited: its file system, proc, is on no"),
         ("cpus=8000-8191", "no CPU 8000-8191 here"),
         ("affinity=8000", "no CPU 8000 here"),
         ("numa=bind:1000", "no NUMA node 1000 here"),

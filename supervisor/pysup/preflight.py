@@ -65,11 +65,13 @@ def check(app: App, scope: Scope, store: Store, *, strict: bool = False) -> None
 
 def check_limits(app: App) -> None:
     """Raise SpecError for devices, CPUs or NUMA nodes that this machine does not have."""
-    for held in (app.limits, *app.instance_limits.values(), app.total):
-        check_parts(held)
+    check_parts(app.limits, f"app {app.name!r}: limits")
+    for number, own in app.instance_limits.items():
+        check_parts(own, f"app {app.name!r}: instance_limits.{number}")
+    check_parts(app.total, f"app {app.name!r}: total")
 
 
-def check_parts(limits: Limits) -> None:
+def check_parts(limits: Limits, where: str) -> None:
     """The same. systemd would leave the limit of a device out, and say so in its log only; and start nothing without a
     CPU, or node, that is there.
     """
@@ -79,11 +81,26 @@ def check_parts(limits: Limits) -> None:
         (limits.numa_nodes, cpus.nodes, "NUMA node"),
     ):
         if named and not {*named} & {*there()}:
-            raise SpecError(f"there is no {what} {numbers(named)} here", hint=f"There are: {numbers(there())}.")
-    for entry in (*limits.io_read_max, *limits.io_write_max):
+            raise SpecError(
+                f"{where}: there is no {what} {numbers(named)} here", hint=f"There are: {numbers(there())}."
+            )
+    for name in ("io_read_max", "io_write_max"):
+        _check_devices(getattr(limits, name), f"{where}.{name}")
+
+
+def _check_devices(rates: Collection[str], where: str) -> None:
+    if not rates:
+        return
+    from pysup.host import devices  # few limit any
+
+    for entry in rates:
         path = entry.rpartition(" ")[0]
-        if not Path(path).exists():
-            raise SpecError(f"there is no {path!r} to limit", hint="Name a device, or a directory on it: lsblk, df.")
+        why = devices.objection(path)
+        if why:
+            raise SpecError(
+                f"{where}: {path!r} cannot be limited: {why}",
+                hint="Name a device such as /dev/vda, or a file or directory on one: lsblk and df show them.",
+            )
 
 
 def prepare(app: App) -> None:

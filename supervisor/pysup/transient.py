@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pysup import check, disk, jobs, names, states
+from pysup import check, disk, jobs, names, preflight, states
 from pysup.app import Limits
 from pysup.bus import systemd1
 from pysup.bus.call import NO_SUCH_UNIT
@@ -107,6 +107,7 @@ async def run(bus: Bus, scope: Scope, argv: Sequence[str], options: RunOptions) 
     """
     vector = _vector(argv, options)
     _check_accounts(options, scope)
+    preflight.check_parts(options.limits, "limits")
     if scope is Scope.SYSTEM and not options.user and not owners.may_be_root():
         raise account.unsaid(f"{argv[0]!r}", owners.of(vector, options.cwd or _here()))
     unit = f"{names.PREFIX}run-{options.name or secrets.token_hex(6)}.service"

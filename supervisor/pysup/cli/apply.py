@@ -139,7 +139,7 @@ def _carry_out(found: Planned, scope: Scope, timeout: float | None) -> int:
         if change.after:
             preflight.check(change.after, scope, local.store(scope))
     for one in found.namespaces:
-        preflight.check_parts(one.after)
+        preflight.check_parts(one.after, f"namespaces.{one.namespace}")
     with revisions.because(f"pysup apply {found.file}"):
         outcome = apply.carry_out(found.due, scope, namespaces=found.namespaces, tell=_tell, timeout=timeout)
     for failed, exc in outcome.failed:

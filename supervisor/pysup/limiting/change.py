@@ -51,7 +51,7 @@ async def namespace(
     before = namespaces.read(store, name)
     after = wanted if isinstance(wanted, Limits) else words.limits(wanted, before)
     namespaces.check(after)
-    preflight.check_parts(after)
+    preflight.check_parts(after, f"namespaces.{name}")
     told = foresee.check([(group, after) for group in around], force=force)
     namespaces.write(store, name, after, saved=namespaces.is_saved(members))
     try:
