@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from systemd import journal
 
 import grounds
 from pysup.box import Box
 from pysup.errors import NotPermitted
-from pysup.journal import Entry, Kind, Query, Source, Tail, follow, read, write_raw
+from pysup.journal import Entry, Kind, Query, Source, Tail, follow, read, words, write_raw
 from pysup.names import InstanceName
 from pysup.unit import Scope
 
@@ -287,32 +288,46 @@ def test_lines_that_go_to_two_files_are_all_followed(reader: str, name: Instance
     assert len(found) == 10_000
 
 
-def test_newcomers_need_not_wait_for_silence(scope: Scope, reader: str, name: InstanceName) -> None:
+def test_newcomers_need_not_wait_for_silence(scope: Scope, reader: str, name: InstanceName, tmp_path: Path) -> None:
     """Somebody who writes without end keeps nobody out."""
-    late = InstanceName(name.app, 1)
-    with Tail(question(name, late, lines=0)) as tail:
-        launch(name, sys.executable, "-c", COUNT, "1500", "0")
-        launch(late, "/bin/echo", "late")
-        gather([tail], lambda found: len(messages(found)) > 1500)
-    newcomers = iter([question(late)])
+    late, stop = InstanceName(name.app, 1), tmp_path / "stop"
+    tmp_path.chmod(0o777)
+    newcomers = iter([None, None, question(late)])
     with Tail(question(name), lambda: next(newcomers, None)) as tail:
-        entries = tail.available()
-    assert len(entries) < 1500
-    assert "late" in messages(entries)
+        launch(name, sys.executable, "-c", COUNT_ON, str(stop), wait=False)
+        launch(late, "/bin/echo", "late")
+        (found,) = gather([tail], lambda found: "late" in messages(found))
+        stop.touch()
+        (rest,) = gather([tail], lambda rest: "end" in messages(rest) or "end" in messages(found))
+    numbers = [message for message in messages(found + rest) if message not in ("late", "end")]
+    assert numbers == [str(number) for number in range(len(numbers))]
+    assert messages(found + rest).count("late") == 1
 
 
 def test_many_newcomers_are_followed_together(scope: Scope, reader: str, name: InstanceName) -> None:
-    """By a few watches of the journal, of which a user has 128; and no line is lost or told twice."""
-    names = [InstanceName(name.app, number) for number in range(1, 13)]
+    """By one watch of the journal, of which a user has 128; and no line is lost or told twice."""
+    names = [InstanceName(name.app, number) for number in range(1, 73)]
     newcomers = iter(map(question, names))
     found: list[Entry] = []
     with Tail(question(name), lambda: next(newcomers, None)) as tail:
+        watch = tail.fileno()
         for one in names:
-            launch(one, "/bin/echo", str(one))
+            journal.send(str(one), SYSLOG_IDENTIFIER=one.identifier)
             found += tail.available()
-        assert len(tail._joined) < len(names)
+        assert tail.fileno() == watch
         (rest,) = gather([tail], lambda rest: len(messages(found + rest)) >= len(names))
     assert sorted(messages(found + rest)) == sorted(map(str, names))
+
+
+@pytest.mark.systemd
+def test_the_memory_peak_of_an_app_is_what_pid_1_says(name: InstanceName) -> None:
+    """And not what a program of root's says in its words."""
+    fields = {"UNIT": name.unit, "INVOCATION_ID": "1" * 32, "MEMORY_PEAK": "4096"}
+    began = time.time()
+    with Tail(question(name, lines=0)) as tail:
+        journal.send("forged", MESSAGE_ID=words._RESOURCES, SYSLOG_IDENTIFIER=name.identifier, **fields)
+        gather([tail], lambda found: len(found) == 1)
+    assert words.peak(Scope.SYSTEM, 0, name, "1" * 32, ended=began) is None
 
 
 def test_a_cursor_carries_on_where_it_was(scope: Scope, reader: str) -> None:
@@ -343,7 +358,6 @@ def test_following_ends_when_its_time_is_over(scope: Scope, reader: str) -> None
 
 def test_a_line_is_there_within_50_ms(scope: Scope, name: InstanceName) -> None:
     """In the median, from being written to being given; journald itself calls up to 250 ms later."""
-    from systemd import journal
 
     delays = []
     with Tail(question(name, lines=0)) as tail:

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO
 
 from pysup.errors import EnvironmentProblem
@@ -63,6 +63,7 @@ class JournalctlLive:
         self._bell = _Bell()
         self._reads = 2  # how often to read yet: at the last ring an entry may have been half written
         self._read_at = 0.0
+        self.is_through = False
         self._pause = _PAUSE
 
     def fileno(self) -> int:
@@ -79,8 +80,16 @@ class JournalctlLive:
             self._read_at = time.monotonic()
             self._pause = max(_PAUSE, 2 * (self._read_at - begin))
             self._reads -= 1
+            self.is_through = True
             return new
         return []
+
+    def widen(self, groups: Sequence[Group], seen: Iterable[str]) -> None:
+        """See `Live.widen`."""
+        self._groups = groups
+        self._seen.begin()
+        self._seen.add(seen)
+        self._reads = 2
 
     def close(self) -> None:
         """End journalctl."""

@@ -39,10 +39,7 @@ class NativeReader:
         survive()
         journal = _reader._Reader()
         journal.data_threshold = 0
-        for group in self._groups:
-            for match in group:
-                journal.add_match(match)
-            journal.add_disjunction()
+        add_matches(journal, self._groups)
         return journal
 
     def forward(self, at: Position) -> Iterator[Record]:
@@ -129,6 +126,7 @@ class NativeLive:
             ) from exc
         self._seen = Seen(at, seen)
         self._called = False
+        self.is_through = False
         seek(journal, at)
 
     def fileno(self) -> int:
@@ -139,19 +137,38 @@ class NativeLive:
         """What has arrived, in the journal's order, about a thousand at once; empty when that was all."""
         journal, seen = self._journal, self._seen
         self._called |= journal.process() != _reader.NOP
-        if self._called and seen.is_due():
+        if self._called and self.is_through and seen.is_due():
             self._called = False
             seek(journal, seen.begin())
         found: list[Record] = []
-        while len(found) < _BATCH and journal._next():
+        while len(found) < _BATCH:
+            self.is_through = not journal._next()
+            if self.is_through:
+                break
             record = read(journal) if seen.is_new(journal._get_cursor()) else None
             if record is not None:
                 found.append(record)
         return found
 
+    def widen(self, groups: Sequence[Group], seen: Iterable[str]) -> None:
+        """See `Live.widen`."""
+        self._journal.flush_matches()
+        add_matches(self._journal, groups)
+        seek(self._journal, self._seen.begin())
+        self._seen.add(seen)
+        self.is_through = False
+
     def close(self) -> None:
         """Let go of the journal."""
         self._journal.close()
+
+
+def add_matches(journal: _reader._Reader, groups: Sequence[Group]) -> None:
+    """Have it give the entries that one of the groups matches."""
+    for group in groups:
+        for match in group:
+            journal.add_match(match)
+        journal.add_disjunction()
 
 
 def seek(journal: _reader._Reader, at: Position, *, back: bool = False) -> None:

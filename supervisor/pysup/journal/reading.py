@@ -69,7 +69,12 @@ def select(records: Iterable[Record], selector: Selector) -> Iterator[Line]:
 
 def open_forward(query: Query) -> Reader:
     """A reader to go forward with."""
-    return open_records(groups(query) if len(query.sources) <= EXACT_MAX else coarse(query))
+    return open_records(forward_groups(query))
+
+
+def forward_groups(query: Query) -> Sequence[Group]:
+    """What such a reader matches."""
+    return groups(query) if len(query.sources) <= EXACT_MAX else coarse(query)
 
 
 def open_backward(query: Query) -> Reader:

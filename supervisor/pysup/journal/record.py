@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -109,10 +109,15 @@ class Live(Protocol):
     """What arrives, from a position on, without waiting."""
 
     interval: float  # seconds after which to look again though ``fileno`` is silent
+    is_through: bool  # whether all has been given that was there
 
     def fileno(self) -> int: ...
     def available(self) -> list[Record]: ...
     def close(self) -> None: ...
+
+    def widen(self, groups: Sequence[tuple[str, ...]], seen: Iterable[str]) -> None:
+        """Follow other matches from now on, leaving out these identities, too; not unless it ``is_through``."""
+        ...
 
 
 class Reader(Protocol):

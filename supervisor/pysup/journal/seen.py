@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 
 from pysup.journal.record import Position, identity
 
@@ -40,6 +41,10 @@ class Seen:
         self._met = Counter()
         self._from_mark = Counter()
         return self._settled
+
+    def add(self, identities: Iterable[str]) -> None:
+        """Take note of entries that were seen elsewhere, at the beginning of a pass."""
+        self._counts.update(identities)
 
     def is_new(self, cursor: str) -> bool:
         """Take note of an entry that was met; whether it had not been seen before."""

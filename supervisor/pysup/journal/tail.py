@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from pysup.journal import access, reading
-from pysup.journal.lines import Joiner
+from pysup.journal.lines import Joiner, joined
 from pysup.journal.matches import Selector
 from pysup.journal.query import Entry, Query
 from pysup.journal.reading import Line
@@ -24,7 +24,6 @@ from pysup.journal.record import Record, identity, realtime
 
 _BATCH = 1000
 _OVERLAP_USEC = 60_000_000  # history this close before the base is counted as well: too much does no harm
-_APART = 8  # joined questions that are followed each by itself: each needs one of the 128 watches that a user has
 _GRACE_USEC = 1_000_000  # journald may be this late with what was written before ``until_usec``
 
 
@@ -69,14 +68,15 @@ class Tail:
 
     Call `available` until it returns an empty list, and again when ``fileno()`` is readable or ``interval`` seconds
     have gone by, whichever comes first. The first calls give what is there. Not for two threads at once.
-    *more* is asked again and again whether another question is to be followed as well from then on.
+    *more* is asked again and again whether another question, which differs in its sources and its times, is to be
+    followed as well from then on.
     """
 
     def __init__(self, query: Query, more: More | None = None) -> None:
         access.check(query.scope)
         self.query = query
         self._more = more
-        self._joined: list[Tail] = []
+        self._newcomers: list[Query] = []
         self._selector = Selector(query)
         self._joiner = Joiner()
         self._seen: Counter[str] = Counter()
@@ -105,14 +105,12 @@ class Tail:
             whole = (line for record in records if (line := self._joiner.add(record)))
             found = list(reading.select(whole, self._selector))
         own = found or list(reading.select(self._joiner.overdue(), self._selector))
-        return own + self._of_joined()
+        return own + self._of_newcomers()
 
     def close(self) -> None:
         """Let go of the journal."""
         self._history = iter(())
         self._live.close()
-        for tail in self._joined:
-            tail.close()
 
     def __enter__(self) -> Self:
         return self
@@ -122,23 +120,23 @@ class Tail:
     ) -> None:
         self.close()
 
-    def _of_joined(self) -> list[Line]:
-        found: list[Line] = []
+    def _of_newcomers(self) -> list[Line]:
         if self._more and (query := self._more()):
-            found = self._put_together() if len(self._joined) == _APART else []
-            self._joined.append(Tail(query))
-        return found + [line for tail in self._joined for line in tail.lines()]
+            self._newcomers.append(query)
+        if not self._newcomers or not self._live.is_through:
+            return []
+        newcomers, self._newcomers = self._newcomers, []
+        return [line for query in newcomers for line in self._take_up(query)]
 
-    def _put_together(self) -> list[Line]:
-        """Follow by one what several have followed; what those had yet to give."""
-        sources = tuple(source for tail in self._joined for source in tail.query.sources)
-        one = Tail(replace(self._joined[0].query, sources=sources, since_usec=None, lines=0))
-        left = [line for tail in self._joined for lines in iter(tail.lines, []) for line in lines]
-        one._seen.update(identity(record.cursor) for record, _ in left)  # those that came since it began
-        for tail in self._joined:
-            tail.close()
-        self._joined = [one]
-        return left
+    def _take_up(self, query: Query) -> list[Line]:
+        """Follow the sources of another question as well; what they have said in its time."""
+        records = list(reading.from_start(query))
+        since = query.since_usec or 0
+        sources = (replace(one, since_usec=max(one.since_usec or 0, since)) for one in query.sources)
+        self.query = replace(self.query, sources=(*self.query.sources, *sources))
+        self._selector = Selector(self.query)
+        self._live.widen(reading.forward_groups(self.query), (identity(record.cursor) for record in records))
+        return list(reading.select(joined(records), Selector(query)))
 
     def _everything(self) -> Iterator[Line]:
         return reading.first(self.query, self._counted(reading.from_start(self.query)), self._selector)

@@ -48,13 +48,18 @@ def to_word(record: Record, scope: Scope, uid: int) -> Word | None:
     """What the manager of that owner says about an instance; None for anything else, and for what is forged."""
     field, invocation = ("UNIT", "INVOCATION_ID") if scope is Scope.SYSTEM else ("USER_UNIT", "USER_INVOCATION_ID")
     name = names.parse_instance(record.text(field))
-    if name is None or record.text("_UID") != str(uid) or (scope is Scope.SYSTEM and record.text("_PID") != "1"):
+    if name is None or not _is_said_by(record, scope, uid):
         return None
     message_id, message = record.text("MESSAGE_ID"), record.text("MESSAGE")
     if not chronicle.is_known(message_id, message):
         return None
     fields = {key: record.text(key) for key in _FIELDS if key in record.fields}
     return Word(name, at(record), message_id, message, record.text(invocation), fields)
+
+
+def _is_said_by(record: Record, scope: Scope, uid: int) -> bool:
+    """Whether the manager of that owner said it, and no other process of the same user."""
+    return record.text("_UID") == str(uid) and (scope is Scope.USER or record.text("_PID") == "1")
 
 
 def peak(scope: Scope, uid: int, name: InstanceName, invocation_id: str, *, ended: float) -> int | None:
@@ -68,7 +73,7 @@ def peak(scope: Scope, uid: int, name: InstanceName, invocation_id: str, *, ende
         if at(record) > ended + _AFTER:
             return None
         text = record.text("MEMORY_PEAK")
-        if record.text("_UID") == str(uid) and record.text(invocation) == invocation_id and text.isascii():
+        if _is_said_by(record, scope, uid) and record.text(invocation) == invocation_id and text.isascii():
             return int(text) if text.isdigit() and len(text) < 19 else None
     return None
 
