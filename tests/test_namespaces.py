@@ -1,4 +1,4 @@
-"""Limits of namespaces in files of apps: what a file says of them, and what diff, apply and start make of it."""
+"""Limits of namespaces in files of apps: what a file says of them, and what the commands make of it."""
 
 from __future__ import annotations
 
@@ -131,8 +131,37 @@ def test_a_file_limits_its_namespaces(pysup: Command, tmp_path: Path) -> None:
         (planned,) = json.loads(pysup("apply", "--dry-run", "--json", str(file)).stdout)["namespaces"]
         assert planned == {"namespace": "shop", "fields": ["memory_max", "tasks_max"]}
         pysup("start", str(file))
-        for name, tasks in (("shop", 400), ("other", 500)):
-            (found,) = json.loads(pysup("limit", "--namespace", name, "--json").stdout)
-            assert found["total"] == {"tasks_max": tasks}
+        assert (total(pysup, "shop"), total(pysup, "other")) == ({"tasks_max": 400}, {"tasks_max": 500})
     finally:
         pysup("delete", "all")
+
+
+@pytest.mark.systemd
+def test_restart_and_reload_limit_namespaces_of_a_file(pysup: Command, tmp_path: Path) -> None:
+    """As start does: with --only those of the apps that are meant; what is wrong is told once the apps have changed."""
+    file = tmp_path / "pysup.toml"
+    file.write_text(APPS)
+    wanted = "[namespaces.shop]\ntasks = {}\n[namespaces.other]\nmemory = '{}G'\n"
+    try:
+        pysup("start", str(file))
+        for number, words in enumerate((["restart"], ["reload"], ["restart", "--rolling"]), 1):
+            before = total(pysup, "other")
+            file.write_text(APPS + wanted.format(400 + number, number))
+            pysup(*words, str(file), "--only", "web")
+            assert (total(pysup, "shop"), total(pysup, "other")) == ({"tasks_max": 400 + number}, before)
+            pysup(*words, str(file))
+            assert total(pysup, "other") == {"memory_max": number << 30}
+        file.write_text(f"{APPS}[namespaces.shop]\nio_read = '/proc:1M'\n")
+        failed = pysup("reload", str(file), "--json", check=False)
+        assert (failed.returncode, {one["name"] for one in json.loads(failed.stdout)}) == (2, {"web", "api"})
+        assert "namespaces.shop.io_read_max: '/proc' cannot be limited" in failed.stderr
+        assert total(pysup, "shop") == {"tasks_max": 403}
+    finally:
+        pysup("delete", "all")
+
+
+def total(pysup: Command, namespace: str) -> dict[str, int]:
+    """What a namespace is held to."""
+    (found,) = json.loads(pysup("limit", "--namespace", namespace, "--json").stdout)
+    limits: dict[str, int] = found["total"]
+    return limits

@@ -10,13 +10,14 @@ import typer
 
 from pysup.cli import complete, output
 from pysup.cli.options import several
-from pysup.errors import NotFound, SpecError
+from pysup.errors import NotFound, PysupError, SpecError
 from pysup.unit import Scope
 
 if TYPE_CHECKING:
-    from pysup.app import App
+    from pysup.app import App, Limits
     from pysup.files.document import Loaded
     from pysup.selector import Known
+    from pysup.sync import Manager
 
 FileTargets = Annotated[
     list[str] | None,
@@ -46,6 +47,13 @@ class Meant(NamedTuple):
 
     selectors: list[str]
     files: list[str]
+
+
+class Wanted(NamedTuple):
+    """What files say: their apps, and what the namespaces of these may use together."""
+
+    apps: list[App]
+    namespaces: dict[str, Limits]
 
 
 def meant(
@@ -102,9 +110,31 @@ def known_names(
     return names
 
 
-def apps(file: str, scope: Scope, *, only: Sequence[str] | None = None, env: str | None = None) -> list[App]:
-    """The apps of a file; what is worth telling about them is printed."""
-    return list(load(file, scope, only=only, env=env).apps)
+def wanted(files: Sequence[str], scope: Scope, *, only: Sequence[str] | None = None, env: str | None = None) -> Wanted:
+    """All that files say together; what is worth telling about it is printed."""
+    found = Wanted([], {})
+    for file in files:
+        loaded = load(file, scope, only=only, env=env)
+        found.apps.extend(loaded.apps)
+        named = {app.namespace for app in loaded.apps}
+        found.namespaces.update({name: limits for name, limits in loaded.namespaces.items() if name in named})
+    return found
+
+
+def limit_namespaces(manager: Manager, limits: Mapping[str, Limits], scope: Scope) -> list[PysupError]:
+    """Hold namespaces to what files say of them; what went wrong with that."""
+    if not limits:
+        return []
+    from pysup import local
+    from pysup.files import namespaces  # few files say something of them
+
+    failed: list[PysupError] = []
+    for change in namespaces.plan(local.store(scope), limits, ()):
+        try:
+            manager.limit_namespace(change.namespace, change.after)
+        except PysupError as exc:
+            failed.append(exc)
+    return failed
 
 
 def load(file: str, scope: Scope, *, only: Sequence[str] | None = None, env: str | None = None) -> Loaded:

@@ -44,7 +44,7 @@ def restart(
     rolling: Annotated[bool, typer.Option("--rolling", help="One by one, without a gap: as pysup reload.")] = False,
     wait: Wait = True,
     wait_timeout: WaitTimeout = None,
-) -> None:
+) -> int | None:
     """Stop and start apps or instances; what does not run is started.
 
     Returns when every instance is ready, or has survived half a second; if one does not, the exit code is 1.
@@ -56,19 +56,22 @@ def restart(
       pysup restart pysup.toml     its apps, with the settings that are in it now
     """
     timeout = seconds(wait_timeout, "--wait-timeout")
-    meant = filed.meant(targets, chosen_scope(scope), only=only, env=env)
-    wanted = [app for file in meant.files for app in filed.apps(file, chosen_scope(scope), only=only, env=env)]
+    where = chosen_scope(scope)
+    meant = filed.meant(targets, where, only=only, env=env)
+    wanted = filed.wanted(meant.files, where, only=only, env=env)
     with manager(scope) as apps:
         if rolling:
             from pysup.reload import ReloadOptions  # brings an event loop, which completion need not
 
             options = ReloadOptions(timeout=timeout)
-            shown = [one for app in wanted for one in apps.reload(app, options=options)]
+            shown = [one for app in wanted.apps for one in apps.reload(app, options=options)]
             shown += apps.reload(meant.selectors, options=options) if meant.selectors else []
         else:
-            shown = [apps.start(app, wait=wait, timeout=timeout, force=True) for app in wanted]
+            shown = [apps.start(app, wait=wait, timeout=timeout, force=True) for app in wanted.apps]
             shown += apps.restart(meant.selectors, wait=wait, timeout=timeout) if meant.selectors else []
+        failed = filed.limit_namespaces(apps, wanted.namespaces, where)
         instances.show(shown)
+    return output.report(failed)
 
 
 def delete(

@@ -57,6 +57,15 @@ def print_error(exc: PysupError) -> None:
         print(f"  {_tame(exc.hint)}", file=sys.stderr)
 
 
+def report(failed: Sequence[PysupError]) -> int | None:
+    """Have a lone error reported as any other; print several. The exit code."""
+    if len(failed) == 1:
+        raise failed[0]
+    for exc in failed:
+        print_error(exc)
+    return 1 if failed else None
+
+
 def flush() -> None:
     """Have all that was printed reach its reader."""
     sys.stdout.flush()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pysup.cli import filed, instances
+from pysup.cli import filed, instances, output
 from pysup.cli.filed import Env, FileTargets, Only
 from pysup.cli.options import Json, Scopes, WaitTimeout, chosen_scope, manager, seconds
 
@@ -33,7 +33,7 @@ def reload(
     ] = True,
     wait_timeout: WaitTimeout = None,
     json: Json = False,
-) -> None:
+) -> int | None:
     """Replace running instances by new ones, of the code as it is now, without losing a connection.
 
     Where instances share their sockets (--listen) or have ports of their own (--port), a spare one with the new version
@@ -52,10 +52,13 @@ def reload(
 
     timeout = seconds(wait_timeout, "--wait-timeout")
     options = ReloadOptions(parallel=parallel, surge=surge, rollback=rollback, timeout=timeout)
-    meant = filed.meant(targets, chosen_scope(scope), only=only, env=env)
-    wanted = [app for file in meant.files for app in filed.apps(file, chosen_scope(scope), only=only, env=env)]
+    where = chosen_scope(scope)
+    meant = filed.meant(targets, where, only=only, env=env)
+    wanted = filed.wanted(meant.files, where, only=only, env=env)
     with manager(scope) as apps:
-        shown = [one for app in wanted for one in apps.reload(app, options=options)]
+        shown = [one for app in wanted.apps for one in apps.reload(app, options=options)]
         shown += apps.reload(meant.selectors, options=options) if meant.selectors else []
+        failed = filed.limit_namespaces(apps, wanted.namespaces, where)
     show = instances.show_json if json else instances.show
     show(shown)
+    return output.report(failed)

@@ -104,12 +104,12 @@ def _start(request: Request) -> int | None:
                 raise  # the others would meet it, too
             except PysupError as exc:
                 failed.append(exc)
-        failed += _limit_namespaces(manager, [goal for goal in goals if goal.selector in begun], scope)
+        failed += filed.limit_namespaces(manager, _around([goal for goal in goals if goal.selector in begun]), scope)
         if request.wait:
             _show(manager, goals)
         elif begun:
             output.echo(f"Starting {', '.join(begun)}.")
-    return _report(failed)
+    return output.report(failed)
 
 
 def _goals(request: Request, scope: Scope) -> list[Goal]:
@@ -158,20 +158,9 @@ def _of_file(request: Request, file: str, scope: Scope) -> list[Goal]:
     ]
 
 
-def _limit_namespaces(manager: Manager, goals: Sequence[Goal], scope: Scope) -> list[PysupError]:
-    """Hold the namespaces of these apps to what their files say; what went wrong with that."""
-    wanted = {goal.app.namespace: goal.around for goal in goals if goal.app and goal.around is not None}
-    if not wanted:
-        return []
-    from pysup.files import namespaces  # few files say something of them
-
-    failed: list[PysupError] = []
-    for change in namespaces.plan(local.store(scope), wanted, ()):
-        try:
-            manager.limit_namespace(change.namespace, change.after)
-        except PysupError as exc:
-            failed.append(exc)
-    return failed
+def _around(goals: Sequence[Goal]) -> dict[str, Limits]:
+    """What the files of these apps say of their namespaces."""
+    return {goal.app.namespace: goal.around for goal in goals if goal.app and goal.around is not None}
 
 
 def _meaning(request: Request, target: str, store: Store, known: Mapping[str, Known], scope: Scope) -> list[Goal]:
@@ -237,12 +226,3 @@ def _show(manager: Manager, goals: Sequence[Goal]) -> None:
     shown = [app for app in manager.list() if app.name in names]
     if shown or not goals:
         instances.show(shown)
-
-
-def _report(failed: Sequence[PysupError]) -> int | None:
-    """Have a lone error reported as any other; print several."""
-    if len(failed) == 1:
-        raise failed[0]
-    for exc in failed:
-        output.print_error(exc)
-    return 1 if failed else None
