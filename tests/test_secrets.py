@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 
 import apps
 import programs
-from pysup import local, vault
+from pysup import local, parse, vault
 from pysup.app import App
 from pysup.entrust import LARGEST
 from pysup.errors import Conflict, NotFound, SpecError, StartFailed
@@ -26,7 +27,7 @@ from pysup.logs import LogOptions
 from pysup.secret import reference
 from pysup.sync import Manager
 from pysup.unit import Scope
-from running import OnTerminal
+from running import OnTerminal, Running, wait_until
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -162,6 +163,17 @@ def test_a_secret_that_the_program_does_not_come_up_with_is_taken_back(
     assert [one.name for one in manager.secrets("vault")] == ["key"]
     assert [one.state for one in manager.get("vault").instances] == ["active", "active"]
     assert told(manager, began)[-1] == hashed(key=b"good")
+
+
+def test_ctrl_c_says_who_has_the_secret_yet(manager: Manager, tmp_path: Path) -> None:
+    """It is kept; instances get it by what is told to type."""
+    (tmp_path / "value").write_text("new")
+    manager.start(replace(program(instances=2), ready=parse.ready("2s")))
+    with Running("secret", "set", "vault", "key", f"--{manager.scope}", "--file", str(tmp_path / "value")) as command:
+        wait_until(lambda: manager.secrets("vault"))
+        assert command.interrupt() == 130
+        assert "have what they had; pysup reload vault" in command.complaints()
+    assert [one.name for one in manager.secrets("vault")] == ["key"]
 
 
 def test_a_secret_of_an_app_that_is_busy_is_as_it_was(manager: Manager) -> None:

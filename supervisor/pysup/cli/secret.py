@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json as text
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,7 +71,7 @@ def set_(
     if not value and file is None:
         raise SpecError("nothing came on stdin", hint="An empty secret is only taken from a file: --file /dev/null")
     options = ReloadOptions(timeout=seconds(wait_timeout, "--wait-timeout"))
-    with manager(scope) as apps:
+    with manager(scope) as apps, _told_when_interrupted(app):
         done = apps.set_secret(app, name, value, variable=wanted, restart=restart, options=options)
         is_there = any(one.name == app for one in apps.list())
     if json:
@@ -116,9 +118,18 @@ def remove(
     from pysup.reload import ReloadOptions
 
     options = ReloadOptions(timeout=seconds(wait_timeout, "--wait-timeout"))
-    with manager(scope) as apps:
+    with manager(scope) as apps, _told_when_interrupted(app):
         replaced = apps.remove_secret(app, name, restart=restart, options=options)
     output.echo(f"Secret {name} of {app} is gone{'; its instances were replaced' if replaced else ''}.")
+
+
+@contextlib.contextmanager
+def _told_when_interrupted(app: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        output.warn(f"interrupted: instances that were not replaced yet have what they had; pysup reload {app} goes on")
+        raise
 
 
 def _value(app: str, name: str, file: str | None) -> bytes:
