@@ -22,6 +22,8 @@ from pysup.unit import ActiveState, AppStatus, Exit, Instance, Scope, Usage
 
 NOW = 1_790_000_000.0
 MB = 1 << 20
+SLOW = "(?:.?){1000}~"
+"""A pattern that takes a tenth of a second for a line of ten thousand characters."""
 
 
 def instance(name: str, number: int = 0, *, at: int = 0, **more: object) -> Instance:

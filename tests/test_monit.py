@@ -26,7 +26,7 @@ from pysup.testing import FakeSystemd, fake_manager
 from pysup.tui.app import Monit
 from pysup.tui.detailpane import DetailPane
 from pysup.tui.dialogs import Help, Question, ScaleDialog
-from pysup.tui.loglines import LogLine
+from pysup.tui.loglines import LONGEST, LogLine
 from pysup.tui.logpane import LogPane
 from pysup.tui.machine import Machine
 from pysup.tui.rows import Row
@@ -242,6 +242,30 @@ async def test_logs_pause_filter_and_search() -> None:
         await until(pilot, lambda: pane.view.virtual_size.height < 20)
         await pilot.press("escape")
         await until(pilot, lambda: pane.view.virtual_size.height > 60)
+
+
+async def test_a_pattern_that_takes_too_long_is_given_up_and_the_screen_goes_on() -> None:
+    """A filter once such lines come, a search at once; one that would only backtrack is as good as any."""
+    long = [LogLine("api", 0, dashboards.Kind.OUT, "é" * LONGEST)] * 100
+    async with dashboards.pictured().run_test(size=NARROW) as pilot:
+        await settled(pilot)
+        pane = logs(pilot)
+        at_first = pane.view.text
+        for key in ("f", "slash"):
+            await pilot.press(key)
+            screen_of(pilot).query_one(Input).value = dashboards.SLOW
+            await pilot.press("enter")
+            await until(pilot, lambda: dashboards.SLOW in str(pane.border_title))
+            if key == "f":
+                assert pane.view.text == ""
+                pane.view.add(long)
+            await until(pilot, lambda: f"{dashboards.SLOW} (takes too long, is off)" in str(pane.border_title))
+            assert pane.view.text.startswith(at_first)
+            await pilot.press("escape")
+        await pilot.press("slash", *"(a+)+$", "enter")
+        await until(pilot, lambda: "/(a+)+$ ·" in str(pane.border_title))
+        await pilot.press("q")
+        await until(pilot, lambda: screen_of(pilot).return_code == 0)
 
 
 async def test_the_letters_of_a_filter_are_no_keys() -> None:

@@ -17,6 +17,7 @@ from pysup.states import UnitState
 from pysup.tui import columns, loglines, picture, rows, spark, summary, terminal, verbs
 from pysup.tui.history import LENGTH, History
 from pysup.tui.loglines import LogLine, LogLines
+from pysup.tui.pattern import Pattern, pattern
 from pysup.tui.rows import Mood, Order, Row, View
 from pysup.unit import ActiveState, Usage
 
@@ -222,8 +223,30 @@ def test_text_is_cut_at_blanks() -> None:
 
 def test_what_is_no_regular_expression_is_searched_for_as_it_is() -> None:
     """Capitals count where there are some."""
-    found = [loglines.pattern(words) for words in ("a[b", "Err", "err", "a{99999999999}", "")]
-    assert [bool(one and one.search("ERRor a[b")) for one in found] == [True, False, True, False, False]
+    found = [pattern(words) for words in ("a[b", "Err", "err", "a{99999999999}", "")]
+    assert [bool(one and one.is_in("ERRor a[b")) for one in found] == [True, False, True, False, False]
+    assert [str(one) for one in found[:2]] == ["a[b (as plain words)", "Err"]
+    long = "x(" * loglines.LONGEST
+    assert Pattern(long).places(f"A{long.upper()}") == [(1, 1 + len(long))]
+
+
+def test_no_pattern_backtracks_for_ever() -> None:
+    """Nor takes all memory, however long the line."""
+    long = "a" * loglines.LONGEST + "!"
+    for words in ("(a+)+$", "(a|a)+$", r"^(\w+\s?)+$", "(?:a?){30}a{30}b", "(((a{1000}){1000}){1000}){1000}"):
+        found = Pattern(words)
+        assert (found.is_in(long), found.places(long), found.is_slow) == (False, [], False)
+    assert Pattern("a+|!").places("aa b!") == [(0, 2), (4, 5)]
+
+
+def test_a_filter_that_takes_too_long_is_given_up_and_all_lines_are_shown() -> None:
+    """It says so."""
+    lines = LogLines()
+    lines.add([line("é" * loglines.LONGEST)] * 1000)
+    lines.filter = slow = Pattern(dashboards.SLOW)
+    assert len(lines.shown()) == 1000
+    assert (lines.filter, str(slow)) == (None, f"{dashboards.SLOW} (takes too long, is off)")
+    assert not slow.is_in("~")
 
 
 def line(text: str) -> LogLine:
@@ -246,7 +269,7 @@ def test_a_filter_hides_lines_and_forgets_none() -> None:
     """Those that come are filtered, too."""
     lines = LogLines()
     lines.add([line("good"), line("bad")])
-    lines.filter = loglines.pattern("bad")
+    lines.filter = pattern("bad")
     assert [one.text for one in lines.shown()] == ["bad"]
     assert [one.text for one in lines.add([line("too bad"), line("fine")])] == ["too bad"]
     lines.filter = None

@@ -78,12 +78,12 @@ def refresh(interval: str) -> float:
 
 def _app() -> ModuleType:
     try:
-        from pysup.tui import app  # Textual: few have it, and it takes half a second
+        from pysup.tui import app  # Textual and RE2: few have them, and they take half a second
     except ModuleNotFoundError as exc:
         if exc.name and exc.name.startswith("pysup"):
             raise
         raise EnvironmentProblem(
-            "the dashboard needs Textual, which is not installed",
+            f"the dashboard needs Textual and google-re2, and {exc.name} is not installed",
             hint="Type: pip install 'pysup-systemd[tui]'. pysup top does without.",
         ) from exc
     return app

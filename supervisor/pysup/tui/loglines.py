@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from rich.cells import chop_cells
 
 from pysup.journal import Entry, Kind
 from pysup.logfiles import FileLine
+from pysup.tui.pattern import Pattern
 from pysup.wording import plain
 
 KEPT = 5000
@@ -54,17 +55,6 @@ def _begin(text: str) -> str:
     return safe(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")
 
 
-def pattern(words: str) -> re.Pattern[str] | None:
-    """A regular expression, or plain words if it is none; capitals count where there are some. None for nothing."""
-    if not words:
-        return None
-    flags = re.NOFLAG if words != words.lower() else re.IGNORECASE
-    try:
-        return re.compile(words, flags)
-    except (re.error, OverflowError, RecursionError):  # a{99999999999}, and a thousand brackets
-        return re.compile(re.escape(words), flags)
-
-
 def wrapped(text: str, width: int) -> list[str]:
     """The text in pieces of at most *width* cells, cut at blanks where there are some (one of them goes)."""
     width, is_ascii = max(2, width), text.isascii()
@@ -88,7 +78,7 @@ class LogLines:
         self.kept = kept
         self._all: deque[LogLine] = deque(maxlen=kept)
         self._waiting: deque[LogLine] = deque(maxlen=kept)
-        self.filter: re.Pattern[str] | None = None
+        self.filter: Pattern | None = None
         self.paused = False
         self.held = 0
 
@@ -117,5 +107,13 @@ class LogLines:
         """All that are at hand and pass the filter."""
         return self._passing(self._all)
 
-    def _passing(self, found: Iterable[LogLine]) -> list[LogLine]:
-        return [line for line in found if self.filter is None or self.filter.search(line.text)]
+    def _passing(self, found: Collection[LogLine]) -> list[LogLine]:
+        """Those that the filter lets through. One that takes too long is taken away, and all pass."""
+        if self.filter is None:
+            return list(found)
+        self.filter.begin()
+        passing = [line for line in found if self.filter.is_in(line.text)]
+        if self.filter.is_slow:
+            self.filter = None
+            return list(found)
+        return passing

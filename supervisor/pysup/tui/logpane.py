@@ -11,9 +11,9 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from pysup.tui import loglines
 from pysup.tui.follow import News
 from pysup.tui.logview import LogView
+from pysup.tui.pattern import Pattern, pattern
 
 Lines = Callable[[str], AsyncGenerator[News, None]]
 """What follows the logs of a selector."""
@@ -25,7 +25,9 @@ class LogPane(Vertical):
     def __init__(self, lines: Lines, *, id: str) -> None:
         super().__init__(id=id)
         self._lines = lines
-        self._selector = self._filter = self._search = ""
+        self._selector = ""
+        self._filter: Pattern | None = None
+        self._search: Pattern | None = None
 
     def compose(self) -> ComposeResult:
         """The lines, and what is in the way of new ones."""
@@ -68,14 +70,13 @@ class LogPane(Vertical):
 
     def filter(self, words: str) -> None:
         """Show only lines with these words."""
-        self._filter = words
-        self.view.lines.filter = loglines.pattern(words)
+        self._filter = self.view.lines.filter = pattern(words)
         self.view.rebuild()
 
     def search(self, words: str) -> None:
         """Mark these words."""
-        self._search = words
-        self.view.look_for(loglines.pattern(words))
+        self._search = pattern(words)
+        self.view.look_for(self._search)
         self._entitle()
 
     def pause(self) -> None:
@@ -93,8 +94,8 @@ class LogPane(Vertical):
         lines = self.view.lines
         words = (
             self._selector,
-            self._filter and f"with {self._filter}",
-            self._search and f"/{self._search}",
+            f"with {self._filter}" if self._filter else "",
+            f"/{self._search}" if self._search else "",
             f"paused, {lines.held} new" if lines.paused else "" if self.view.follows else "End follows",
         )
         self.border_title = Content(" · ".join(["Logs", *filter(None, words)]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
@@ -11,13 +10,14 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from pysup.journal import Kind
 from pysup.tui.loglines import LogLine, LogLines, wrapped
+from pysup.tui.pattern import Pattern
 
 _KINDS = ("time", "name", "out", "err", "systemd", "found")
 _MARK = "│ "
@@ -51,7 +51,7 @@ class LogView(ScrollView, can_focus=True):
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self.lines = LogLines()
-        self.search: re.Pattern[str] | None = None
+        self.search: Pattern | None = None
         self._found: int | None = None
         self.follows = True
         self._named = False
@@ -79,7 +79,11 @@ class LogView(ScrollView, can_focus=True):
 
     def add(self, came: Sequence[LogLine]) -> None:
         """Show new lines."""
+        filter_before = self.lines.filter
         new = self.lines.add(came)
+        if self.lines.filter is not filter_before:  # it took too long: what it hid is shown again
+            self.rebuild()
+            return
         if not new:
             self.post_message(self.Changed())
             return
@@ -101,14 +105,16 @@ class LogView(ScrollView, can_focus=True):
         """Go to the next (1) or the one before (-1) of what is searched for, round and round."""
         if not self.search:
             return
-        places = [index for index, piece in enumerate(self._pieces) if self.search.search(piece.text)]
-        if not places:
+        self.search.begin()
+        places = [index for index, piece in enumerate(self._pieces) if self.search.is_in(piece.text)]
+        self._give_up()
+        if not places or not self.search:
             return
         later = [place for place in places if self._found is None or (place - self._found) * step > 0]
         self._found = (min if step > 0 else max)(later or places)
         self.scroll_to(y=self._found - self.size.height // 2, animate=False, force=True)
 
-    def look_for(self, pattern: re.Pattern[str] | None) -> None:
+    def look_for(self, pattern: Pattern | None) -> None:
         """Mark this from now on."""
         self.search, self._found = pattern, None
         self.refresh()
@@ -144,6 +150,21 @@ class LogView(ScrollView, can_focus=True):
         name = f" @{line.number}" if self._named and line.number is not None else ""
         return f"{when}{name} "
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """What is to be seen."""
+        if self.search:
+            self.search.begin()
+        strips = super().render_lines(crop)
+        self._give_up()
+        return strips
+
+    def _give_up(self) -> None:
+        """Search no more for what takes too long, and have the title say so."""
+        if self.search and self.search.is_slow:
+            self.search = None
+            self.call_later(self.refresh)
+            self.post_message(self.Changed())
+
     def render_line(self, y: int) -> Strip:
         """A piece as it is to be seen."""
         width, index = self.size.width, y + self.scroll_offset.y
@@ -162,9 +183,9 @@ class LogView(ScrollView, can_focus=True):
         if not self.search:
             return [Segment(text, style)]
         segments, at = [], 0
-        for found in self.search.finditer(text):
-            segments += [Segment(text[at : found.start()], style), Segment(found[0], style + self._style("found"))]
-            at = found.end()
+        for start, end in self.search.places(text):
+            segments += [Segment(text[at:start], style), Segment(text[start:end], style + self._style("found"))]
+            at = end
         return [one for one in [*segments, Segment(text[at:], style)] if one.text]
 
     def _style(self, kind: str) -> Style:
