@@ -14,7 +14,7 @@ import pytest
 from pysup import local
 from pysup.sync import Manager
 from pysup.unit import Scope
-from running import Running
+from running import Running, wait_until
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -207,7 +207,7 @@ def test_a_killed_apply_is_finished_by_the_next(home: Path, pysup: Command) -> N
     first = here.pids()
     here.edit("sleep(1000)", "sleep(2000)")
     with Running("apply", "--yes", cwd=home) as command:
-        wait_until(lambda: here.pids()["web@0"] not in (first["web@0"], None, 0))
+        wait_until(lambda: Manager().get("web").instances[0].pid not in (first["web@0"], 0))
         command.interrupt(signal.SIGKILL)
     between = here.pids()
     assert between["web@2"] == first["web@2"]
@@ -219,14 +219,6 @@ def test_a_killed_apply_is_finished_by_the_next(home: Path, pysup: Command) -> N
     commands = {Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[2] for pid in after.values()}
     assert commands == {b"import time; time.sleep(2000)"}
     assert here.plan() == {"web": "none"}
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Ask again and again: each question takes as long as a command does."""
-    for _ in range(100):
-        if is_so():
-            return
-    raise AssertionError("it did not happen")
 
 
 @pytest.mark.systemd
