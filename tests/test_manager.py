@@ -6,13 +6,15 @@ import asyncio
 import inspect
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
 import apps
 import pysup.sync
+from pysup import jobs
+from pysup.bus.call import Call, Reply
 from pysup.errors import Conflict, NotFound, SpecError, StartFailed
 from pysup.events import Event, Exited, InstanceEvent, Lost, Restarting, Started, Stopped
 from pysup.manager import Manager
@@ -322,6 +324,24 @@ async def test_a_broken_connection_is_told_and_nothing_after_it_is_missed(tmp_pa
                 while sum(isinstance(event, Restarting) for event in seen) < 3:
                     seen.append(await anext(events))
         assert [event.number for event in seen if isinstance(event, Restarting)] == [1, 2, 3]
+
+
+async def test_what_a_target_has_stopped_is_not_stopped_once_more(tmp_path: Path) -> None:
+    """systemd would load each from disk for that: half of the time that the stop of 1,000 took."""
+
+    class Recording(FakeSystemd):
+        stops = 0
+
+        async def calls(self, calls: Sequence[Call]) -> list[Reply]:
+            self.stops += sum(call.member == "StopUnit" for call in calls)
+            return await super().calls(calls)
+
+    systemd = Recording(tmp_path / "etc", tmp_path / "run")
+    async with fake_manager(tmp_path, systemd) as manager:
+        await manager.start(apps.app(instances=2 * jobs.AT_ONCE))
+        (status,) = await manager.stop("web")
+    assert not any(one.is_up for one in status.instances)
+    assert systemd.stops == jobs.AT_ONCE
 
 
 async def test_a_reader_that_is_too_slow_is_told_and_misses_no_restart(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Collection, Sequence
 
+from pysup import states
 from pysup.bus import systemd1
 from pysup.bus.call import Call, Signal, check
 from pysup.bus.protocol import Bus
@@ -39,7 +40,8 @@ async def perform(
         try:
             async with _limit(timeout):
                 for start in range(0, len(calls), AT_ONCE):
-                    paths = set(await enqueue(bus, calls[start : start + AT_ONCE]))
+                    some = calls[start : start + AT_ONCE]
+                    paths = set(await enqueue(bus, await _left(bus, some) if start else some))
                     await ended.wait_for(bus, paths, until)
         except TimeoutError:
             units = ", ".join(sorted(str(call.args[0]) for call in calls))
@@ -50,6 +52,16 @@ async def perform(
         except BusLost as exc:
             raise BusLost("the bus went away while systemd worked", hint="pysup list shows how it stands.") from exc
     return dict(ended.results)
+
+
+async def _left(bus: Bus, calls: Sequence[Call]) -> list[Call]:
+    """Those of the calls that have something to do yet.
+
+    A target stops all instances with itself; asked to stop one of them then, systemd loads it from disk again for that.
+    """
+    stops = [str(call.args[0]) for call in calls if call.member == "StopUnit"]
+    up = await bus.converse(states.active(stops)) if stops else []
+    return [call for call in calls if call.member != "StopUnit" or call.args[0] in up]
 
 
 class _Ended:
