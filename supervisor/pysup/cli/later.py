@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
-# dataclasses wants inspect for classes without a docstring, urllib.parse ipaddress for hosts in brackets: 8 ms of the
-# hundred that a list takes.
+# dataclasses wants inspect for classes without a docstring, urllib.parse ipaddress for hosts in brackets, socket
+# selectors for sendfile: 8 ms of the hundred that a list takes.
 RARELY_USED = ("inspect", "ipaddress", "selectors")
 
 

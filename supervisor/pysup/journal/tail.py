@@ -125,8 +125,7 @@ class Tail:
             self._newcomers.append(query)
         if not self._newcomers or not self._live.is_through:
             return []
-        newcomers, self._newcomers = self._newcomers, []
-        return [line for query in newcomers for line in self._take_up(query)]
+        return self._take_up(self._newcomers.pop(0))
 
     def _take_up(self, query: Query) -> list[Line]:
         """Follow the sources of another question as well; what they have said in its time."""
