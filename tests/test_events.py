@@ -227,6 +227,17 @@ async def test_what_happened_before_is_joined_to_what_happens_without_a_gap(mana
         assert told == list(range(1, 9))
 
 
+async def test_what_happened_before_has_the_process_of_a_run_that_goes_on(manager: Manager) -> None:
+    """That of a run that has ended is known to nobody."""
+    began = time.time()
+    await manager.start(apps.app())
+    await manager.restart("web")
+    status = await manager.get("web")
+    async with manager.watch(since=began) as events:
+        seen = await until(events, lambda told: sum(isinstance(event, Started) for event in told) == 2)
+    assert [event.pid for event in seen if isinstance(event, Started)] == [0, status.instances[0].pid]
+
+
 async def test_a_restart_by_a_companion_is_told_with_its_reason(manager: Manager) -> None:
     """Such as that its time has come; nobody's name stands there."""
     async with manager.watch() as events:
@@ -333,8 +344,6 @@ def test_the_command_tells_what_happened(scope: Scope, pysup: Callable[..., subp
     """As lines, and as JSON, with the same fields for every event; what comes while it follows; and it ends."""
     with running.Running("events", "--since", "now", "--json") as live:
         with BlockingManager(scope) as manager:
-            pid = 0
-            live.process.poll()
             pysup("start", "/bin/sleep", "--name", "told", "--", "infinity")
             first = json.loads(live.expect(r'\{"event": "started".*\n'))
             pid = manager.get("told").instances[0].pid

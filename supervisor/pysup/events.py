@@ -31,8 +31,8 @@ NO_BRAKE = Brake()
 class InstanceEvent:
     """Something that happened to one instance.
 
-    ``pid`` is its main process, 0 where that is not known: the journal does not tell it. ``invocation_id`` is systemd's
-    number for this run of it.
+    ``pid`` is its main process, 0 where that is not known: the journal does not tell it, and systemd only of the
+    run that goes on. ``invocation_id`` is systemd's number for this run of it.
     """
 
     name: InstanceName

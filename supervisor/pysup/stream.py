@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from pysup import history
 from pysup.brakes import Specs
 from pysup.errors import PysupError
-from pysup.events import Event
+from pysup.events import Event, InstanceEvent
 from pysup.history import Wanted
 from pysup.journal.words import DeedTail
 from pysup.names import InstanceName
@@ -94,7 +95,7 @@ class Stream:
         watch = self._watch
         if time.time() - max(watch.known_until.values(), default=0.0) < _LAG:
             await asyncio.sleep(_LAG)  # nothing tells when journald has written all that it was sent
-        return await asyncio.to_thread(
+        past = await asyncio.to_thread(
             history.join,
             self._wanted,
             self._specs,
@@ -103,6 +104,8 @@ class Stream:
             until=watch.began,
             known_until=watch.known_until,
         )
+        pids = {state.invocation_id: state.pid for _, state in watch.processes()}
+        return [_with_pid(event, pids) for event in past]
 
     async def _follow(self, tail: DeedTail) -> None:
         """Tell what pysup commands do."""
@@ -130,6 +133,13 @@ class Stream:
             for event in await asyncio.to_thread(lambda: [*strain.look(limited)]):  # noqa: B023
                 self._watch.tell(event)
             await asyncio.sleep(LIMITS_EVERY)  # the kernel calls nobody for most of them
+
+
+def _with_pid(event: Event, pids: Mapping[str, int]) -> Event:
+    """The event with the process of its run, which the journal does not tell, if that run goes on."""
+    if isinstance(event, InstanceEvent) and event.invocation_id in pids:
+        return replace(event, pid=pids[event.invocation_id])
+    return event
 
 
 async def _end(task: asyncio.Task[None]) -> None:

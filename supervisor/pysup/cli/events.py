@@ -51,7 +51,8 @@ def events(
 ) -> None:
     """Tell what happens to apps: starts, exits, restarts, failures, limits, and what pysup commands do; Ctrl-C ends.
 
-    What happened while nobody watched is in the journal: --since. PIDs and limits are known of what is watched only.
+    What happened while nobody watched is in the journal: --since. Limits, and PIDs of what has ended, are known of
+    what is watched only.
 
     Examples:
       pysup events
