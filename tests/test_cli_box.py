@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import grounds
 from running import OnTerminal, environment
 
-NAME = "cli-test"
+NAME = f"cli-{os.getpid()}"
 
 
 def box(*words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
