@@ -156,6 +156,7 @@ GOLDEN: list[tuple[App, App, Kind]] = [
     ({"watch": True}, {"watch": {"paths": ["."]}}, KEPT),
     ({"watch": ["src", "lib"]}, {"watch": {"paths": ["src", "lib"]}}, KEPT),
     ({"watch": False}, {}, KEPT),
+    ({"ignore_watch": "logs *.db", "watch": "a b"}, {"watch": {"paths": ["a b"], "ignore": ["logs", "*.db"]}}, KEPT),
     ({"ignore_watch": ["logs"], "watch": "src"}, {"watch": {"paths": ["src"], "ignore": ["logs"]}}, KEPT),
     (
         {"ignore_watch": [{"$pysup": "regexp", "text": "\\.git"}], "watch": True},
@@ -340,6 +341,19 @@ def test_environments_are_the_documents(place: Path) -> None:
     assert overlay == {"env": {"B": "deploy", "PORT": "80"}, "listen": [80]}
 
 
+@pytest.mark.parametrize("env", [None, "production"])
+def test_what_deploy_says_counts_for_apps_without_that_environment_too(place: Path, env: str | None) -> None:
+    """As in PM2, which merges it before it looks for env_production."""
+    app = {"name": "app", "script": "worker.js", "env": {"A": "base"}}
+    made = convert(place, app, env=env, deploy={"production": {"env": {"A": "deploy", "B": "deploy"}}, "x": {}})
+    environments = made.document["env"]
+    if env:
+        assert made.document["apps"]["app"]["env"] == {"A": "base", "B": "deploy"}
+    else:
+        assert environments == {"production": {"apps": {"app": {"env": {"B": "deploy"}}}}}
+    assert not [note for note in made.notes if note.key.startswith("--env")]
+
+
 def test_with_an_environment_the_app_has_it(place: Path) -> None:
     """Its name tells, if it is to."""
     app = {"append_env_to_name": True, "env": {"A": "base", "C": "base"}, "env_production": {"A": "over"}}
@@ -352,6 +366,50 @@ def test_an_environment_that_is_not_there_is_told(place: Path) -> None:
     """PM2 goes on with a warning, and so do we."""
     _, notes = one(place, {"env": {"A": "1"}}, env="staging")
     assert notes["env"] is Kind.CHANGED
+    assert notes["--env staging"] is Kind.REFUSED
+    made = convert(place, {"script": "worker.js", "env_production": {}}, env="prodution")
+    assert made.notes[0].text == "there is no env_prodution, so only env counts; there are: production"
+
+
+@pytest.mark.parametrize(
+    ("config", "command"),
+    [
+        ({"static": [{"name": "s", "path": "site", "port": 1}]}, "pysup serve site --port 1 --name s"),
+        ({"apps": [{"script": "serve"}]}, "pysup serve . --port 8080"),
+        (
+            {
+                "apps": [
+                    {
+                        "name": "the site",
+                        "script": "serve",
+                        "cwd": "/srv",
+                        "env": {"PM2_SERVE_PATH": "./x", "PM2_SERVE_PORT": 80, "PM2_SERVE_SPA": "true"},
+                    }
+                ]
+            },
+            "pysup serve /srv/./x --port 80 --name 'the site' --spa",
+        ),
+        (
+            {"static": {"path": "x", "basic_auth": {"username": "a", "password": "b"}}},
+            "pysup serve x --port 8080 --basic-auth file:PATH",
+        ),
+    ],
+)
+def test_directories_that_pm2_serves_are_named_with_the_command_for_them(
+    place: Path, config: App, command: str
+) -> None:
+    """Under static, or as an app whose script is PM2's own server; the others are taken."""
+    apps = [*config.pop("apps", []), {"script": "worker.js"}]
+    made = convert(place, *apps, **config)
+    assert list(made.document["apps"]) == ["worker"]
+    (told,) = [note for note in made.notes if note.key.startswith("static")]
+    assert (told.kind, told.text.partition(": ")[2]) == (Kind.REFUSED, command)
+
+
+def test_a_program_called_serve_is_a_program(place: Path) -> None:
+    """npm has one, which is told by its arguments what to do; PM2's own has none."""
+    made = convert(place, {"name": "web", "script": "serve", "args": "-s build"})
+    assert made.document["apps"]["web"]["command"] == ["serve", "-s", "build"]
 
 
 def test_two_apps_of_one_name_are_refused(place: Path) -> None:

@@ -16,6 +16,7 @@ import yaml
 from pysup import parse
 from pysup.app import PER_CORE, App, Limits, Log, Placement, Ready, ReadyWhen, Restart
 from pysup.cli.init import init
+from pysup.cli.options import several_names
 from pysup.errors import Conflict, SpecError
 from pysup.files import about, appkeys, document, schema, starter
 from pysup.files.build import STANDARD_PATH
@@ -377,6 +378,22 @@ nice = true
     ]
 
 
+def test_pm2s_words_are_told_with_pysups(write: Write) -> None:
+    """Which are not the nearest ones: script is not description, and kill_timeout not idle_timeout."""
+    file = write(f"[apps.web]\n{SLEEP}kill_timeout = 3000\nscript = 'x'\n[defaults]\nignore_watch = ['x']\n")
+    assert complaints(file) == [
+        "3: apps.web.kill_timeout: there is no such key That is PM2's word; here it is 'stop_timeout'.",
+        "4: apps.web.script: there is no such key That is PM2's word; here it is 'command'.",
+        "6: defaults.ignore_watch: there is no such key That is PM2's word; here it is 'watch.ignore'.",
+    ]
+    here = {
+        *appkeys.table(),
+        *(f"{name}.{part}" for name, kind in appkeys.table().items() for part in kind.parts or ()),
+    }
+    assert {one for one in about.PM2.values() if one != "ready.timeout"} <= here
+    assert not set(about.PM2) & here
+
+
 def test_values_that_mean_nothing_are_told_with_their_line(write: Write) -> None:
     """What only App knows: sizes, names, ranges, and keys that do not go together."""
     file = write(
@@ -400,9 +417,9 @@ def test_values_that_mean_nothing_are_told_with_their_line(write: Write) -> None
 def test_what_is_named_and_not_there_is_told_with_what_is(write: Write) -> None:
     """Environments, apps, files."""
     file = write(f"[apps.web]\n{SLEEP}[env.production.apps.wbe]\nnice = 1\n")
-    assert complaints(file, env="production") == [
-        "3: env.production.apps.wbe: there is no app 'wbe' Did you mean 'web'?"
-    ]
+    for env in ({"env": "production"}, {}):
+        assert complaints(file, **env) == ["3: env.production.apps.wbe: there is no app 'wbe' Did you mean 'web'?"]
+    file = write(f"[apps.web]\n{SLEEP}[env.production.apps.web]\nnice = 1\n")
     with pytest.raises(SpecError, match=r"no environment 'prod'") as caught:
         load(file, env="prod")
     assert caught.value.hint == "There are: production."
@@ -421,6 +438,28 @@ def test_only_some_apps(write: Write) -> None:
     """In the file's order."""
     file = write("".join(f"[apps.{name}]\n{SLEEP}" for name in "abc"))
     assert list(load(file, only=("c", "a"))) == ["a", "c"]
+
+
+def test_only_what_concerns_the_chosen_apps_is_told(write: Write) -> None:
+    """And what concerns the file."""
+    apps = [{"name": name, "script": "sleep 1", "wate_ready": True} for name in "ab"]
+    file = write(json.dumps({"apps": apps, "aps": []}), "ecosystem.json")
+    told = document.load(file, scope=Scope.USER, only=("b",)).notes
+    assert [name for name, _ in told] == ["ecosystem.json", "b"]
+
+
+def test_a_file_of_pm2s_with_nothing_but_directories_says_what_serves_them(write: Write) -> None:
+    """There is no app in it for pysup to start."""
+    file = write(json.dumps({"apps": [{"name": "site", "script": "serve"}]}), "ecosystem.json")
+    with pytest.raises(SpecError, match="has no apps, only directories to serve") as caught:
+        load(file)
+    assert "pysup serve . --port 8080 --name site" in caught.value.hint
+
+
+def test_names_of_apps_may_stand_between_commas_or_blanks() -> None:
+    """As PM2 takes them."""
+    assert several_names(["a,b c", " d , e"]) == ("a", "b", "c", "d", "e")
+    assert several_names(None) == ()
 
 
 def test_two_apps_cannot_have_one_port(write: Write) -> None:

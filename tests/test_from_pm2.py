@@ -149,6 +149,23 @@ def test_what_was_saved_is_started_when_no_pm2_runs(ground: Ground) -> None:
     assert ground.run("curl", "-s", "localhost:3005").stdout == "api"
 
 
+@pytest.mark.parametrize("ground", [None], indirect=True, ids=["root"])
+def test_nothing_is_given_back_by_a_dry_run_or_without_pm2(ground: Ground) -> None:
+    """What runs is not deleted first, to be started by nobody then."""
+    ground.pm2("start", "work.js")
+    ground.pysup("import", "--from-pm2")
+    assert "work: deleted, and started by PM2 again" in ground.pysup("import", "--undo", "--dry-run").stdout
+    path = f"{grounds.environment()['PATH']}:/usr/bin"
+    done = ground.run("pysup", "import", "--undo", check=False, PATH=path)
+    assert (done.returncode, "pm2 itself is not on PATH" in done.stderr) == (1, True), done.stderr
+    assert ground.states("pysup") == {"work": ["online"]}
+    for words in (["--undo", "--only", "work"], ["ecosystem.config.js", "--only", "work"]):
+        assert ground.pysup("import", *words, check=False).returncode == 2
+    dump = ground.pysup("import", "dump.pm2", check=False)
+    assert (dump.returncode, "--from-pm2" in dump.stderr) == (2, True)
+    assert ground.states("pysup") == {"work": ["online"]}
+
+
 def test_there_has_to_be_a_pm2(ground: Ground) -> None:
     """None is started to be asked."""
     done = ground.pysup("import", "--from-pm2", check=False)

@@ -214,6 +214,19 @@ def test_what_is_no_target_is_refused(text: str) -> None:
         hooks.target(text, "--on-failure")
 
 
+def test_what_is_wrong_with_a_target_is_said(tmp_path: Path) -> None:
+    """A service needs its URL, and a script has to be executable."""
+    with pytest.raises(SpecError) as raised:
+        hooks.target("slack:nothing", "--on-failure")
+    assert raised.value.hint == "Write slack:https://HOST/PATH."
+    script = tmp_path / "page.sh"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o644)
+    with pytest.raises(SpecError, match="it may not be executed") as raised:
+        hooks.target(str(script), "--on-failure")
+    assert raised.value.hint == f"Type: chmod +x {script}"
+
+
 def test_hooks_come_back_as_they_were_and_damage_is_said(tmp_path: Path) -> None:
     """For all and for one; an app without any is not there."""
     from pysup.store import Store

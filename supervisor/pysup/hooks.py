@@ -67,12 +67,19 @@ def target(text: str, option: str) -> Target:
             raise SpecError(f"{option} is {text!r}, not an address", hint="Write mailto:ops@example.org.")
         return {"kind": "mail", "to": rest}
     if kind in KINDS and colon:
-        check.http_url(rest, option)
+        _require_url(rest, option, f"{kind}:")
         return {"kind": kind, "url": rest}
     if kind in ("http", "https"):
-        check.http_url(text, option)
+        _require_url(text, option, "")
         return {"kind": "webhook", "url": text}
     return {"kind": "command", "argv": _command(text, option)}
+
+
+def _require_url(url: str, option: str, kind: str) -> None:
+    try:
+        check.http_url(url, option)
+    except SpecError as exc:
+        raise SpecError(exc.message, hint=f"Write {kind}https://HOST/PATH.") from None
 
 
 def _command(text: str, option: str) -> list[str]:
@@ -82,6 +89,8 @@ def _command(text: str, option: str) -> list[str]:
     except ValueError as exc:
         raise SpecError(f"{option} is {text!r}: {exc}", hint="Close the quotes.") from None
     program = shutil.which(words[0]) if words else None
+    if program is None and words and Path(words[0]).is_file():
+        raise SpecError(f"{option} is {text!r}: it may not be executed", hint=f"Type: chmod +x {words[0]}")
     if program is None:
         hint = "Write a command, a URL, slack:URL, discord:URL, ntfy:URL or mailto:ADDRESS."
         raise SpecError(f"{option} is {text!r}: there is no such program", hint=hint)

@@ -107,8 +107,8 @@ def carry_out(wanted: Plan, manager: Manager, tell: Tell) -> None:
     _end_pm2(wanted, tell)
 
 
-def undo(source: Pm2, manager: Manager, tell: Tell) -> list[str]:
-    """Give the apps back to PM2, by its dump; the names of those that pysup has no more."""
+def undo(source: Pm2, manager: Manager, tell: Tell, *, dry_run: bool = False) -> list[str]:
+    """Give the apps back to PM2, by its dump; the names of those that pysup has no more, or would have."""
     _require_own(source)
     if not source.kept.exists() and not source.dump.exists():
         raise EnvironmentProblem(
@@ -117,6 +117,10 @@ def undo(source: Pm2, manager: Manager, tell: Tell) -> list[str]:
     mine = [app.name for app in manager.list() if app.spec and app.spec.origin == str(source.dump)]
     if not mine:
         raise Conflict("no app was taken over from there", hint="pysup list shows what there is.")
+    source.require_command()
+    if dry_run:
+        tell(f"{', '.join(mine)}: deleted, and started by PM2 again")
+        return mine
     manager.delete(mine)
     tell(f"Deleted: {', '.join(mine)}")
     _restore_unit(source, tell)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from pysup.cli import complete, output
-from pysup.cli.options import several
+from pysup.cli.options import several_names
 from pysup.errors import NotFound, PysupError, SpecError
 from pysup.unit import Scope
 
@@ -103,7 +103,7 @@ def known_names(
     names = list(found.selectors)
     for file in found.files:
         there = local.store(scope).names()
-        named = document.names(file, env=env, only=several(only))
+        named = document.names(file, env=env, only=several_names(only))
         if not set(named) & set(there):
             raise NotFound(f"none of the apps in {file!r} is known", hint=f"To start them: pysup start {file}")
         names += [name for name in named if name in there]
@@ -142,7 +142,7 @@ def load(file: str, scope: Scope, *, only: Sequence[str] | None = None, env: str
     from pysup.files import document
 
     warn_of_strangers(file, scope)
-    loaded = document.load(file, scope=scope, env=env, only=several(only))
+    loaded = document.load(file, scope=scope, env=env, only=several_names(only))
     for name, note in loaded.notes:
         output.note(f"{name}: {note}")
     return loaded

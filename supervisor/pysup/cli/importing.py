@@ -9,7 +9,7 @@ import typer
 
 from pysup import disk
 from pysup.cli import instances, output
-from pysup.cli.options import Scopes, chosen_scope, manager, several
+from pysup.cli.options import Scopes, chosen_scope, manager, several_names
 from pysup.errors import Conflict, SpecError
 from pysup.unit import Scope
 
@@ -51,8 +51,11 @@ def import_(
     """
     if (from_pm2 or undo) and (file or to):
         raise SpecError("--from-pm2 is about what runs, not about a file", hint="Do one after the other.")
+    if only and (undo or not from_pm2):
+        hint = "All that was taken over goes back." if undo else "pysup start FILE --only takes some of a file's."
+        raise SpecError("--only is for --from-pm2", hint=hint)
     if undo:
-        _undo(scope)
+        _undo(scope, dry_run=dry_run)
     elif from_pm2:
         _from_pm2(scope, only, dry_run=dry_run)
     else:
@@ -66,6 +69,9 @@ def _file(file: str | None, to: str | None, scope: Scope, *, force: bool, dry_ru
     source = file or readers.here()
     if source is None:
         raise SpecError("there is no ecosystem.config.js here", hint="Name the file: pysup import FILE")
+    if Path(source).name.startswith("dump.pm2"):
+        hint = "pysup import --from-pm2 takes over what is in it; PM2_HOME=DIR says where it is."
+        raise SpecError(f"{source!r} is PM2's dump, not a file of apps", hint=hint)
     target = Path(to or "pysup.toml").absolute()
     if to and target.exists() and not force:
         raise Conflict(f"{to!r} is there already", hint="Take another name, or --force to replace it.")
@@ -85,7 +91,7 @@ def _from_pm2(scope: bool | None, only: str | None, *, dry_run: bool) -> None:
     from pysup import takeover
     from pysup.host import pm2
 
-    names = several([only] if only else [])
+    names = several_names([only] if only else [])
     wanted = takeover.plan(pm2.here(), chosen_scope(scope), only=names)
     for note in wanted.notes:
         if note.kind != "kept":
@@ -101,9 +107,9 @@ def _from_pm2(scope: bool | None, only: str | None, *, dry_run: bool) -> None:
         instances.show(apps.list([step.app.name for step in wanted.steps]))
 
 
-def _undo(scope: bool | None) -> None:
+def _undo(scope: bool | None, *, dry_run: bool) -> None:
     from pysup import takeover
     from pysup.host import pm2
 
     with manager(scope) as apps:
-        takeover.undo(pm2.here(), apps, output.echo)
+        takeover.undo(pm2.here(), apps, output.echo, dry_run=dry_run)

@@ -85,6 +85,11 @@ def several(texts: Iterable[str] | None) -> tuple[str, ...]:
     return tuple(part.strip() for text in texts or () for part in text.split(",") if part.strip())
 
 
+def several_names(texts: Iterable[str] | None) -> tuple[str, ...]:
+    """The same of names, in which there are no blanks: those may stand between them, as PM2 has it."""
+    return several(",".join(text.split()) for text in texts or ())
+
+
 def seconds(text: str | None, option: str) -> float | None:
     """A time given to an option, in seconds."""
     from pysup import parse

@@ -13,7 +13,7 @@ from pysup import local, preflight, selector, status
 from pysup.app import App, Limits
 from pysup.cli import filed, instances, output, wanted
 from pysup.cli.frame import WithArguments
-from pysup.cli.options import chosen_scope, seconds, several
+from pysup.cli.options import chosen_scope, seconds, several_names
 from pysup.cli.request import Request
 from pysup.cli.requesting import takes_request
 from pysup.errors import EnvironmentProblem, NotFound, PysupError, SpecError
@@ -145,7 +145,7 @@ def _of_file(request: Request, file: str, scope: Scope) -> list[Goal]:
         raise SpecError(f"--env names {len(named)} environments: {', '.join(named)}", hint="Name one.")
     options = replace(request, env=[text for text in request.env or () if "=" in text] or None)
     found = filed.load(file, scope, only=request.only, env=named[0] if named else None)
-    named_apps = several(request.only)
+    named_apps = several_names(request.only)
     changed = [wanted.changed_app(options, app) for app in found.apps]
     return [
         Goal(

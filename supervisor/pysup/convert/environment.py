@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,22 @@ def apply(draft: Draft, deploy: Mapping[str, Any]) -> None:
     draft.env = _variables(draft, "env", draft.given.get("env") or {})
     if "env" in draft.given and not draft.notes_of("env"):
         draft.keep("env", "")
-    for key in (key for key in draft.given if key.startswith(PREFIX)):
-        name = key.removeprefix(PREFIX)
-        own = _variables(draft, key, draft.given[key] or {})
-        under = _deployed(draft, name, deploy)
-        draft.overlays[name] = {"env": {**{key: value for key, value in under.items() if key not in draft.env}, **own}}
-        draft.keep(key, f"with --env {name}")
+    for name in names([draft.given], deploy):
+        key = PREFIX + name
+        own = _variables(draft, key, draft.given.get(key) or {})
+        under = {key: value for key, value in _deployed(draft, name, deploy).items() if key not in draft.env}
+        if key in draft.given:
+            draft.keep(key, f"with --env {name}")
+        if key in draft.given or under:
+            draft.overlays[name] = {"env": {**under, **own}}
     _filter(draft)
+
+
+def names(apps: Iterable[Mapping[str, Any]], deploy: Mapping[str, Any]) -> list[str]:
+    """The environments that there are: those of apps, and those that only ``deploy`` has variables for."""
+    own = (key.removeprefix(PREFIX) for app in apps for key in app if key.startswith(PREFIX))
+    deployed = (name for name, target in deploy.items() if isinstance(target, Mapping) and target.get("env"))
+    return list(dict.fromkeys((*own, *deployed)))
 
 
 def choose(draft: Draft, wanted: str | None) -> None:

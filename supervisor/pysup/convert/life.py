@@ -183,6 +183,8 @@ def _watch(draft: Draft) -> None:
 def _ignored(draft: Draft, key: str, given: object) -> list[str]:
     """Patterns; of regular expressions those that are plain words."""
     found: list[str] = []
+    if isinstance(given, str):
+        given = given.split()  # as PM2 does where it would rather have a list
     for one in given if isinstance(given, list) else [given]:
         if values.marked(one) == "regexp":
             text = str(one["text"]) if isinstance(one, dict) else ""

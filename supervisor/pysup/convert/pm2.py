@@ -40,7 +40,7 @@ def convert(data: object, env: str | None = None, *, file: Path, cwd: Path, home
         document["env"] = {env: {}}
     elif overlays:
         document["env"] = overlays
-    notes = [*_file_notes(config), *(note for draft in drafts for note in draft.notes)]
+    notes = [*_file_notes(config, env), *(note for draft in drafts for note in draft.notes)]
     return Converted(document=document, notes=tuple(notes))
 
 
@@ -150,8 +150,12 @@ def _refuse_twins(drafts: list[Draft], file: Path) -> None:
         )
 
 
-def _file_notes(config: shapes.Config) -> list[Note]:
+def _file_notes(config: shapes.Config, env: str | None) -> list[Note]:
     notes = []
+    there = environment.names(config.apps, config.deploy)
+    if env and env not in there:
+        told = f"there are: {', '.join(there)}" if there else "no app has one"
+        notes.append(Note("", f"--env {env}", Kind.REFUSED, f"there is no env_{env}, so only env counts; {told}"))
     if config.deploy:
         notes.append(
             Note("", "deploy", Kind.REFUSED, "it is for pm2 deploy, which pysup has none of; its env is taken")
@@ -161,6 +165,6 @@ def _file_notes(config: shapes.Config) -> list[Note]:
         told = f"there is no such key; did you mean {near}?" if near else "it says nothing of apps"
         notes.append(Note("", key, Kind.REFUSED, told))
     for one in config.static:
-        told = "directories are served by a program of yours: pysup serve, nginx, caddy"
+        told = f"nginx serves directories, as an app of its own: {shapes.serve(one)}"
         notes.append(Note("", f"static {one.get('name', one.get('path', ''))}", Kind.REFUSED, told))
     return notes

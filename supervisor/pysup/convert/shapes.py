@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple
@@ -23,6 +25,7 @@ ALIASES: Mapping[str, str] = {
 }
 """PM2's other names of keys."""
 
+_SERVE = "PM2_SERVE_"
 _SCRIPTS = ("script", *(alias for alias, key in ALIASES.items() if key == "script"))
 
 
@@ -54,7 +57,9 @@ def config(data: object, where: str) -> Config:
         raise _nothing(where, f"it has {', '.join(map(repr, list(table)[:5]))}" if table else "it is empty")
     if not found and not static:
         raise _nothing(where, "its list of apps is empty")
-    return Config(found, static, values.mapping(deploy, "deploy"), rest)
+    sites = [app for app in found if _is_site(app)]
+    static += map(_site, sites)
+    return Config([app for app in found if app not in sites], static, values.mapping(deploy, "deploy"), rest)
 
 
 def is_config(data: object) -> bool:
@@ -79,6 +84,33 @@ def canonical(app: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[str, s
         else:
             found[name] = value
     return found, twice
+
+
+def serve(static: Mapping[str, Any]) -> str:
+    """The command that serves a directory as an entry of ``static`` says."""
+    said = ["pysup", "serve", str(static.get("path") or "."), "--port", str(static.get("port") or 8080)]
+    said += ["--name", str(static["name"])] if static.get("name") else []
+    said += ["--basic-auth", "file:PATH"] if static.get("basic_auth") else []
+    return shlex.join([*said, *(f"--{flag}" for flag in ("spa", "ftp") if str(static.get(flag)).lower() == "true")])
+
+
+def _is_site(app: Mapping[str, Any]) -> bool:
+    """Whether an app is PM2's own server of files; one with args of its own is a program of that name."""
+    given, _ = canonical(app)
+    return given.get("script") == "serve" and (not given.get("args") or bool(_served(app)))
+
+
+def _site(app: Mapping[str, Any]) -> dict[str, Any]:
+    """The same as an entry of ``static``."""
+    served = _served(app)
+    path = os.path.join(str(app.get("cwd") or ""), str(served.get("path") or ""))  # noqa: PTH118 (may be empty)
+    return {**served, "path": path, "name": app.get("name")}
+
+
+def _served(app: Mapping[str, Any]) -> dict[str, Any]:
+    env = app.get("env")
+    given = env if isinstance(env, Mapping) else {}
+    return {key.removeprefix(_SERVE).lower(): value for key, value in given.items() if key.startswith(_SERVE)}
 
 
 def nearest(key: str, known: Sequence[str]) -> str:

@@ -83,3 +83,27 @@ ABOUT: Mapping[str, str] = {
     "unit": "Directives for [Unit].",
     "service": "Directives for [Service].",
 }
+
+PM2: Mapping[str, str] = {
+    **dict.fromkeys(("script", "exec", "cmd", "args"), "command"),
+    **dict.fromkeys(("node_args", "interpreter_args", "exec_interpreter"), "interpreter"),
+    "exec_mode": "listen",
+    "increment_var": "increment",
+    "autorestart": "restart",
+    "exp_backoff_restart_delay": "restart_delay_max",
+    "max_restarts": "restart_limit",
+    "min_uptime": "restart_window",
+    "kill_timeout": "stop_timeout",
+    "treekill": "kill_mode",
+    "wait_ready": "ready",
+    "listen_timeout": "ready.timeout",
+    **dict.fromkeys(("cron_restart", "cron"), "schedule"),
+    "ignore_watch": "watch.ignore",
+    "watch_delay": "watch.delay",
+    "max_memory_restart": "memory_restart",
+    **dict.fromkeys(("out_file", "output", "log_file", "disable_logs"), "log.output"),
+    **dict.fromkeys(("error_file", "error"), "log.error"),
+    "uid": "user",
+    "gid": "group",
+}
+"""PM2's keys of apps, and those of ours to look at instead."""

@@ -102,7 +102,9 @@ def _loaded(file: str, reading: _Reading, *, scope: Scope, env: str | None, only
         raise Malformed(problems)
     meant = {app.namespace for app in apps} if only else set(limits)
     limits = {name: one for name, one in limits.items() if name in meant}
-    return Loaded(file=file, apps=apps, namespaces=limits, notes=(*reading.notes, *notes))
+    left = drafts.keys() - {draft.name for draft in chosen}
+    told = (note for note in reading.notes if note[0] not in left)
+    return Loaded(file=file, apps=apps, namespaces=limits, notes=(*told, *notes))
 
 
 def names(file: str, *, env: str | None = None, only: Collection[str] = ()) -> list[str]:
@@ -227,8 +229,8 @@ def _drafts(reading: _Reading, env: str | None) -> dict[str, build.Draft]:
             drafts[name].places[()] = (part.source, keys)
             _lay(drafts[name], part, keys, table, reading.problems)
     for part in reading.parts:
-        for keys, table in list(part.layers(env))[1:]:
-            _lay_environment(drafts, part, (*keys, "apps"), table.get("apps", {}), reading.problems)
+        for name, layer in part.data.get("env", {}).items():
+            _lay_environment(drafts, part, name, layer.get("apps", {}), reading.problems, is_chosen=name == env)
     return drafts
 
 
@@ -276,12 +278,14 @@ def _defaults(part: _Part, reading: _Reading, env: str | None) -> build.Draft:
 
 
 def _lay_environment(
-    drafts: Mapping[str, build.Draft], part: _Part, keys: Keys, apps: Table, problems: list[Problem]
+    drafts: Mapping[str, build.Draft], part: _Part, env: str, apps: Table, problems: list[Problem], *, is_chosen: bool
 ) -> None:
+    """Lay an environment over the apps; of one that was not chosen, only see that its apps are there."""
     for name, table in apps.items():
-        place = (*keys, name)
+        place = ("env", env, "apps", name)
         if name in drafts:
-            _lay(drafts[name], part, place, table, problems)
+            if is_chosen:
+                _lay(drafts[name], part, place, table, problems)
         else:
             said = f"{path(place)}: there is no app {name!r}"
             problems.append(part.source.problem(place, said, _nearest(name, drafts)))

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from pysup.errors import SpecError
 from pysup.files import source as sources
 from pysup.files.source import Source
 
@@ -36,7 +37,10 @@ def read(file: str, env: str | None = None) -> Found:
     if converted is None:
         return Found(source=source)
     source = Source(file=file, data=converted.document, find_lines=dict)
-    return Found(source=source, notes=foreign.told(converted, file), is_native=False)
+    notes = foreign.told(converted, file)
+    if not converted.document["apps"]:
+        raise SpecError(f"{file!r} has no apps, only directories to serve", hint="\n".join(text for _, text in notes))
+    return Found(source=source, notes=notes, is_native=False)
 
 
 def is_file(target: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pysup.files import appkeys, kinds, namespaces
-from pysup.files.about import ABOUT
+from pysup.files.about import ABOUT, PM2
 from pysup.files.kinds import Kind, Schema
 from pysup.files.problems import Keys, Problem, path, short
 
@@ -127,8 +127,12 @@ def _unknown(source: Source, keys: Keys, known: Sequence[str]) -> Problem:
     tables = [(name, kind) for name, kind in appkeys.table().items() if name != "total"]  # its keys are those of limits
     nested = {part: f"{name}.{part}" for name, kind in tables for part in kind.parts or ()}
     near = get_close_matches(str(keys[-1]), known, n=1)
-    inside = nested.get(str(keys[-1])) if list(known) == list(appkeys.table()) else None
-    if inside or near:
+    is_apps = list(known) == list(appkeys.table())
+    inside = nested.get(str(keys[-1])) if is_apps else None
+    pm2s = PM2.get(str(keys[-1])) if is_apps else None
+    if pm2s:
+        hint = f"That is PM2's word; here it is {pm2s!r}."
+    elif inside or near:
         hint = f"Did you mean {inside or near[0]!r}?"
     else:
         hint = f"There are: {', '.join(known)}." if len(known) < len(appkeys.table()) else "docs/files.md has all keys."

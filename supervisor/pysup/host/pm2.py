@@ -142,6 +142,10 @@ class Pm2:
             raise PysupError(f"pm2 {' '.join(words)} failed: {last}", hint="pm2 logs PM2 may say more.")
         return done.stdout
 
+    def require_command(self) -> None:
+        """Raise EnvironmentProblem if there is no ``pm2`` to be had."""
+        self._program()
+
     def listening(self) -> list[Bound]:
         """The TCP sockets that the daemon listens on; empty if its descriptors may not be seen."""
         known = _sockets(_LISTENING)
@@ -171,7 +175,7 @@ class Pm2:
         found = shutil.which("pm2") or shutil.which("pm2", path=beside)
         if found is None:
             raise EnvironmentProblem(
-                "pm2 itself is not on PATH", hint="Put it there: sudo env PATH=$PATH pysup import …"
+                "pm2 itself is not on PATH", hint="Put it there: sudo env PATH=$PATH pysup import --from-pm2 …"
             )
         return found
 
