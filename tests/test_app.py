@@ -53,6 +53,8 @@ from pysup.health import Ready, Watchdog
         ({"env": {"PORT": "1"}, "port": 9000}, "env", "PORT"),
         ({"env_files": ("env",)}, "env_files", "absolute"),
         ({"user": "a b"}, "user", "'a b'"),
+        ({"user": "0999"}, "user", "'0999'"),  # systemd loads no unit with such
+        ({"group": "٣"}, "group", "'٣'"),
         ({"user": "root\nExecStart=x"}, "user", "root"),
         ({"restart": "sometimes"}, "restart", "'sometimes'"),
         ({"restart_delay": -1}, "restart_delay", "-1"),

@@ -556,7 +556,11 @@ def test_secrets_must_be_there_and_are_not_shown(write: Write) -> None:
         write(f"[apps.web]\n{SLEEP}secrets = {{ A = 'file:none', B = 'hunter2', env = 'credential:x' }}\n")
     )
     assert "A: " in told[0]
+    for wrong in ("'hunter2'", "['hunter2']", "{ A = ['hunter2'] }", "{ A = 4711 }"):
+        told += complaints(write(f"[apps.web]\n{SLEEP}secrets = {wrong}\n"))
+    assert "names and references" in told[-1]
     assert "hunter2" not in "".join(told)
+    assert "4711" not in "".join(told)
 
 
 def test_lines_are_found_in_every_shape_of_toml(write: Write) -> None:

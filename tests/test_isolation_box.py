@@ -341,3 +341,11 @@ def test_what_is_to_be_writable_must_be_there(manager: Manager) -> None:
     with pytest.raises(SpecError, match="'/srv/nothing' is not there") as caught:
         manager.start(apps.app(isolate=Isolation(level=Level.STRICT, writable=("/srv/nothing",))))
     assert "mkdir" in caught.value.hint
+
+
+@pytest.mark.parametrize("path", ["/dev", "/etc/passwd"])
+def test_only_a_device_is_one(manager: Manager, path: str) -> None:
+    """systemd ignores a file, and lets nothing in that is in a directory."""
+    with pytest.raises(SpecError, match=f"'{path}' is no device") as caught:
+        manager.start(apps.app(isolate=Isolation(level=Level.STRICT, devices=(path,))))
+    assert "/dev/dri/renderD128" in caught.value.hint

@@ -178,6 +178,7 @@ def test_a_level_is_tried_and_then_set(manager: Manager, pysup: Command) -> None
     assert len(found["changes"]) == 3
     assert "web" in pysup("security").stdout
     assert pysup("isolate", "web", "--for", "1s", check=False).returncode == 2
+    assert pysup("isolate", "web", "--try", "off", check=False).returncode == 2
     pysup("isolate", "web", "off")
     assert "directive" not in pysup("isolate", "web").stdout
     spec = manager.get("web").spec

@@ -114,6 +114,8 @@ def test_what_is_of_processes_is_of_no_group(text: str) -> None:
     "fields",
     [
         {"memory_swap_max": -1},
+        {"cpu_quota": 0.00001},
+        {"cpu_quota": 10000.0},
         {"cpus": (-1,)},
         {"cpus": (8192,)},
         {"io_read_max": ("relative 5",)},
@@ -415,6 +417,9 @@ async def test_a_namespace_has_limits_as_long_as_it_has_apps(tmp_path: Path, man
         await manager.limit_namespace("shop", ["memory=8G"])
     for name in ("web", "api"):
         await manager.start(apps.app(name, namespace="shop"))
+    await manager.start(apps.app("alone"))
+    with pytest.raises(NotFound, match="no namespace ''"):
+        await manager.limit_namespace("", ["memory=8G"])
     view = await manager.limit_namespace("shop", ["memory=8G", "weight=50"])
     assert view.total == Limits(memory_max=2**33, cpu_weight=50, io_weight=50)
     kept = Path("pysup-shop.slice.d/pysup.conf")

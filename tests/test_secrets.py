@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -24,7 +25,7 @@ from pysup.errors import Conflict, NotFound, SpecError, StartFailed
 from pysup.host import creds
 from pysup.journal import Kind
 from pysup.logs import LogOptions
-from pysup.secret import reference
+from pysup.secret import reference, variables
 from pysup.sync import Manager
 from pysup.unit import Scope
 from running import OnTerminal, Running, wait_until
@@ -246,6 +247,12 @@ def test_what_cannot_be_handed_over_is_refused(manager: Manager, pysup: Command)
         assert "hunter" not in str(caught.value) + caught.value.hint
     result = pysup("secret", "set", "vault", "../key", input="hunter2", check=False)
     assert (result.returncode, "hunter" in result.stderr) == (2, False)
+    for words in (("key=hunter2",), ("key", "hunter2")):
+        result = pysup("secret", "set", "vault", *words, input="x", check=False)
+        assert (result.returncode, "hunter" in result.stderr) == (2, False)
+        assert "among the arguments" in result.stderr
+    result = pysup("start", "true", "--secret", "hunter2", check=False)
+    assert (result.returncode, "hunter" in result.stderr, "NAME=file:PATH" in result.stderr) == (2, False, True)
     with pytest.raises(SpecError):
         manager.set_secret("../vault", "key", b"x")
     with pytest.raises(NotFound):
@@ -317,6 +324,19 @@ def test_what_is_no_reference_is_refused(name: str, text: str) -> None:
     """Nothing of it reaches a unit file."""
     with pytest.raises(SpecError):
         App(name="web", command=("/a",), secrets={name: text})
+
+
+@pytest.mark.parametrize("handed", [{"v": "key"}, {"value": "key"}])
+def test_the_shell_that_sets_variables_takes_none_away(handed: dict[str, str], tmp_path: Path) -> None:
+    """Neither one that it sets, nor one of such a name that the program has anyway."""
+    (tmp_path / "key").write_bytes(b"two\n\n")
+    command = variables.argv(handed, (sys.executable, "-c", "import os; print(dict(os.environ))"))
+    env = {"CREDENTIALS_DIRECTORY": str(tmp_path), "PATH": os.environ["PATH"], "v": "one", "value": "one"}
+    shown = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+    found = ast.literal_eval(shown)
+    assert {name: found[name] for name in ("v", "value")} == {"v": "one", "value": "one"} | dict.fromkeys(
+        handed, "two\n\n"
+    )
 
 
 @pytest.mark.parametrize("held", [{"V": "none"}, {"V": "F"}, {"1": "a"}, {"F": "a"}, {"PYSUP_APP": "a"}, {"V": "i*"}])

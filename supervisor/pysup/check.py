@@ -22,7 +22,7 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DIRECTIVE = re.compile(r"[A-Z][A-Za-z0-9]*")
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\-]+(?:@[A-Za-z0-9:_.\\-]*)?\.([a-z]+)")
 _UNIT_TYPES = frozenset(["service", "socket", "target", "timer", "path", "mount", "device", "slice", "scope", "swap"])
-_ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}\$?|\d{1,10}")
+_ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}\$?|0|[1-9][0-9]{0,9}")
 _HTTP_URL = re.compile(r"https?://[^\s\x00-\x1f\x7f\"'\\]+")
 
 Choice = TypeVar("Choice", bound=StrEnum)

@@ -198,6 +198,12 @@ def _check_isolation(app: App, scope: Scope) -> None:
         return
     filters = features.supports("IPAddressDeny", features.OLDEST, cgroups.hierarchy())
     isolation.check(app, scope, namespaces=ground.has_user_namespaces(), filters=filters)
+    for path in app.isolate.devices:
+        if Path(path).exists() and not (Path(path).is_char_device() or Path(path).is_block_device()):
+            raise SpecError(
+                f"app {app.name!r}: isolate.devices: {path!r} is no device",
+                hint="Name each by itself, such as /dev/dri/renderD128: a directory opens none that is in it.",
+            )
     for name in ("writable", "readable", "devices"):
         for path in getattr(app.isolate, name):
             if not Path(path).exists():

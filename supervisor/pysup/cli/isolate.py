@@ -71,6 +71,8 @@ def isolate(
     """
     if level is not None and attempt is not None:
         raise SpecError(f"{level} is to be set, and {attempt} to be tried", hint="Do one after the other.")
+    if attempt is Level.OFF:
+        raise SpecError("there is nothing to be tried without isolation", hint=f"Type: pysup isolate {app} off")
     if watch is not None and attempt is None:
         raise SpecError(f"--for {watch} is for a trial", hint="Add --try LEVEL.")
     asked = isolating.Asked(

@@ -31,8 +31,9 @@ Restart = Annotated[
 ]
 
 
-@secret.command("set")
+@secret.command("set", context_settings={"allow_extra_args": True})
 def set_(
+    ctx: typer.Context,
     app: OneApp,
     name: Name,
     file: Annotated[
@@ -66,6 +67,11 @@ def set_(
 
     if variable and env is False:
         raise SpecError("--env-name and --no-env contradict each other", hint="Give one of them.")
+    if ctx.args or "=" in name:
+        raise SpecError(
+            f"the value of a secret of {app} is among the arguments, and so in ps and in the shell's history",
+            hint="Take another value, and hand that over on stdin or by --file; or type it when asked.",
+        )
     wanted = variable or ({True: name, False: ""}[env] if env is not None else None)
     value = _value(app, name, file)
     if not value and file is None:

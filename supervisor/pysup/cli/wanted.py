@@ -155,7 +155,13 @@ def _schedule(request: Request, before: App | None) -> dict[str, object]:
 def _references(texts: Iterable[str]) -> dict[str, str]:
     from pysup.files import secrets  # who has none need not load it
 
-    return {name: secrets.reference(text, str(_here())) for name, text in (_pair(one, "--secret") for one in texts)}
+    found = {}
+    for one in texts:
+        name, equals, text = one.partition("=")
+        if not equals:
+            raise SpecError("--secret has no '='", hint="Write --secret NAME=file:PATH or NAME=credential:PATH.")
+        found[name] = secrets.reference(text, str(_here()))
+    return found
 
 
 def _values(given: Mapping[str, Any]) -> dict[str, str]:

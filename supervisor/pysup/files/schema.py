@@ -118,7 +118,8 @@ def _told(source: Source, error: jsonschema_rs.ValidationError) -> Iterator[tupl
         yield (*keys, key), _unknown(source, (*keys, key), _known(keys))
     if not unexpected:
         where = path(keys) or "the file"
-        yield keys, source.problem(keys, f"{where} is {short(error.instance)}", f"It must be {_allowed(keys)}.")
+        shown = "something else" if "secrets" in keys else short(error.instance)
+        yield keys, source.problem(keys, f"{where} is {shown}", f"It must be {_allowed(keys)}.")
 
 
 def _unknown(source: Source, keys: Keys, known: Sequence[str]) -> Problem:

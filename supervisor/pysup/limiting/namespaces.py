@@ -20,7 +20,7 @@ from pysup.unitfile import parse, section
 def members(store: Store, name: str) -> list[Stored]:
     """The apps of a namespace. Raises NotFound if there are none, and Conflict if an app has the same slice."""
     apps = status.read(store)
-    found = [one for one in apps.values() if one.app and one.app.namespace == name]
+    found = [one for one in apps.values() if name and one.app and one.app.namespace == name]
     if not found:
         known = sorted({one.app.namespace for one in apps.values() if one.app and one.app.namespace})
         there = f"There are: {', '.join(known)}." if known else "Start an app in it: pysup start … --namespace NAME"

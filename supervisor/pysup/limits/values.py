@@ -13,6 +13,7 @@ from pysup.errors import SpecError
 _RATE = re.compile(r"(/[^\s\"'\\%]*) ([1-9]\d{0,17})")
 _MOST_CPUS = 8191
 _MOST_NODES = 1023
+_LEAST_QUOTA = 0.0001  # of a CPU: systemd reads no finer percentage
 
 
 class NumaPolicy(StrEnum):
@@ -58,6 +59,10 @@ class Limits:
             value = getattr(self, name)
             if value is not None:
                 check.positive(value, f"limits.{name}")
+        if self.cpu_quota is not None and not _LEAST_QUOTA <= self.cpu_quota <= _MOST_CPUS:
+            raise SpecError(
+                f"limits.cpu_quota is {self.cpu_quota}", hint=f"It must be from 0.01% to {_MOST_CPUS} CPUs."
+            )
         if self.memory_swap_max is not None:
             check.between(self.memory_swap_max, 0, 2**63 - 1, "limits.memory_swap_max")
         for name in ("cpu_weight", "io_weight"):

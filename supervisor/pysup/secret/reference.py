@@ -59,7 +59,8 @@ def blob(text: str) -> str:
 def check_name(name: str) -> None:
     """Raise SpecError for what cannot be a credential's name."""
     if not _NAME.fullmatch(name):
-        raise SpecError(f"secrets: {name[:60]!r} cannot be a credential's name", hint="Use A-Z a-z 0-9 _ . and -.")
+        shown = name.partition("=")[0][:60]  # what follows is a value that somebody has written where none belongs
+        raise SpecError(f"secrets: {shown!r} cannot be a credential's name", hint="Use A-Z a-z 0-9 _ . and -.")
 
 
 def check_secret(name: str, text: str) -> None:

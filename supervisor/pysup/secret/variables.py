@@ -12,10 +12,11 @@ SHELL = "/bin/sh"
 FAILED = 243
 """The exit code that systemd has for credentials that cannot be handed over: systemd.exec(5)."""
 
-# The full stop keeps line ends, which $(…) would take away from the end.
+# The full stop keeps line ends, which $(…) would take away from the end. Its own variable is unset again, so it has a
+# name that no program looks for.
 _SCRIPT = (
-    'while [ "$1" != -- ]; do v=$(cat "$CREDENTIALS_DIRECTORY/$2" && printf .) || '
-    f'exit {FAILED}; export "$1=${{v%.}}"; shift 2; done; unset v; shift; exec "$@"'
+    'while [ "$1" != -- ]; do PYSUP_SECRET=$(cat "$CREDENTIALS_DIRECTORY/$2" && printf .) || '
+    f'exit {FAILED}; export "$1=${{PYSUP_SECRET%.}}"; shift 2; done; unset PYSUP_SECRET; shift; exec "$@"'
 )
 
 
