@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pwd
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -78,6 +80,31 @@ def test_what_is_ignored_adds_to_that(ignore: str) -> None:
 def test_log_files_of_the_app_do_not_count() -> None:
     """Whatever they are called, one for each instance or one for all."""
     assert not counts(f"{ROOT}/out-3.txt", logs=(f"{ROOT}/out-*.txt",))
+
+
+def test_it_is_being_watched_also_while_logs_are_written_all_the_time(tmp_path: Path) -> None:
+    """Those of other apps, say: a start waited until nobody wrote for a moment, or failed."""
+    (tmp_path / "logs").mkdir()
+    settings: dict[str, Any] = {"paths": [str(tmp_path)], "ignore": [], "logs": [], "delay": 0.05}
+    ended = threading.Event()
+
+    def write() -> None:
+        for number in itertools.count():
+            (tmp_path / f"logs/{number % 1000}.log").write_text("line\n")
+            if ended.wait(0.01):
+                break
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    found = watch.changes(settings)
+    try:
+        assert next(found) == []
+        (tmp_path / "app.js").write_text("\n")
+        assert next(found) == [str(tmp_path / "app.js")]
+    finally:
+        ended.set()
+        writer.join()
+        found.close()  # type: ignore[attr-defined]
 
 
 def test_names_are_shown_from_what_is_watched_and_without_control_characters() -> None:

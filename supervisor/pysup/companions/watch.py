@@ -71,10 +71,10 @@ def changes(settings: dict[str, object]) -> Iterator[list[str]]:
     for root in roots:
         if not os.access(root, os.R_OK | os.X_OK):  # of directories below, those that may not be read are left out
             sys.exit(f"{root} may not be read")
-    told = False
+    told, is_meant = False, Meant(settings)
     for found in watchfiles.watch(
         *sorted(roots),
-        watch_filter=Meant(settings),
+        watch_filter=None,  # a filter would hide that it is being watched while nothing but logs is written
         step=pause,
         debounce=max(10 * pause, 1600),
         rust_timeout=pause,
@@ -82,9 +82,10 @@ def changes(settings: dict[str, object]) -> Iterator[list[str]]:
         raise_interrupt=False,
         ignore_permission_denied=True,
     ):
-        if found or not told:
+        counting = sorted({path for kind, path in found if is_meant(kind, path)})
+        if counting or not told:
             told = True
-            yield sorted({path for _, path in found})
+            yield counting
 
 
 def changes_as(account: str, group: str) -> Iterator[list[str]]:
