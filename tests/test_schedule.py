@@ -264,6 +264,16 @@ def test_runs_of_a_job_do_not_overlap(manager: Manager) -> None:
     assert [next(lines).message for _ in range(4)] == ["begin", "end", "begin", "end"]
 
 
+def test_while_a_job_runs_its_next_time_is_not_said_to_be_none(manager: Manager, pysup: Command) -> None:
+    """systemd does not know it until the run ends."""
+    began = time.time()
+    script = programs.shell("echo begin; exec sleep infinity")
+    manager.start(apps.app("job", command=script, restart=Restart.NO, schedule=EACH_SECOND))
+    lines = manager.logs("job", options=LogOptions(since=began, kinds=frozenset({Kind.OUT})), follow=True)
+    assert next(lines).message == "begin"
+    assert "known once this one has ended" in pysup("describe", "job").stdout
+
+
 def test_the_command_knows_schedules(pysup: Command, scope: Scope) -> None:
     """Start, list, describe, change, save, take away; and what is wrong is exit code 2."""
     assert scope

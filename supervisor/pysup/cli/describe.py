@@ -170,7 +170,9 @@ def _schedule(status: AppStatus, app: App) -> Iterator[Row]:
     extras = ["random delay of up to " + span(app.schedule.random_delay)] if app.schedule.random_delay else []
     extras += ["a missed run is made up for"] if app.schedule.catch_up else []
     yield Row(what, "; ".join([app.schedule.when + calendar, *extras]))
-    yield Row("next run", _clock(status.next_run) if status.next_run else "none: it is stopped, or its times are over")
+    runs = app.is_job and any(one.pid for one in status.instances)  # systemd reckons the next time at its end
+    none = "known once this one has ended" if runs else "none: it is stopped, or its times are over"
+    yield Row("next run", _clock(status.next_run) if status.next_run else none)
     last = [run for one in status.instances if (run := instances.last_run(status, one))]
     yield Row("last run", _clock(last[0]) if last else "")
 
