@@ -399,12 +399,20 @@ def test_only_the_apps_account_writes_to_its_input(manager: Manager) -> None:
 
 
 def test_root_is_told_of_env_files_that_others_may_change(manager: Manager, home: Path) -> None:
-    """With LD_PRELOAD in one they run what they like; an app with an account takes no such variable from it."""
+    """With LD_PRELOAD in one they run what they like; an app with an account takes no such variable from it. But what
+    systemd reads as root for that one may be a link to a file of root's.
+    """
     file = str(write(home / ".env", "LD_LIBRARY_PATH=/evil\nA=b\n"))
     (note,) = manager.start(apps.app("web", env_files=(file,))).notes
     assert f"can change {file}" in note
     shown = programs.shell("env; exec sleep 1000")
-    assert manager.start(apps.app("shown", user=ADA, env_files=(file,), command=shown)).notes == ()
+    key = str(write(home / "key", "x"))
+    secrets = {"a": f"credential:{key}", "b": "credential:/etc/hostname", "c": "import"}
+    started = manager.start(apps.app("shown", user=ADA, env_files=(file,), command=shown, secrets=secrets))
+    assert [note.partition(", ")[0] for note in started.notes] == [
+        f"others than root can change {one}" for one in (file, key)
+    ]
+    assert "handed what only root may read" in started.notes[0]
     lines = [entry.message for entry in manager.logs("shown")]
     assert "A=b" in lines
     assert not [line for line in lines if line.startswith("LD_")]

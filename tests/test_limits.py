@@ -16,13 +16,18 @@ import apps
 from pysup import companions, parse
 from pysup.app import App, Limits
 from pysup.bus.call import Variant
+from pysup.cli import limit as command
 from pysup.errors import Conflict, NotFound, SpecError
 from pysup.host import devices
+from pysup.host.cgroups import InForce
 from pysup.host.cgroups.reading import Memory, Reading, Tasks
 from pysup.host.descriptors import Descriptors
 from pysup.host.features import FEATURES
 from pysup.limiting import live, namespaces, words
 from pysup.limiting.danger import dangers
+from pysup.limiting.groups import Group
+from pysup.limiting.groups import Kind as Whose
+from pysup.limiting.view import GroupView
 from pysup.limits import NumaPolicy
 from pysup.limits.table import BY_FIELD, NEVER, ROWS, Kind, directives, numbers, overriding, property_of
 from pysup.manager import Manager
@@ -477,3 +482,22 @@ def test_a_damaged_namespace_says_where(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace(json.dumps({"memory_max": 5, "cpus": [0]}), "{"))
     with pytest.raises(Exception, match=r"pysup\.conf cannot be read back"):
         namespaces.read(store, "shop")
+
+
+@pytest.mark.parametrize(
+    ("count", "hits"),
+    [
+        (1, ["1 OOM kill, 1 time at the limit, 1 time slowed down", "1 time refused"]),
+        (2, ["2 OOM kills, 2 times at the limit, 2 times slowed down", "2 times refused"]),
+    ],
+)
+def test_what_was_hit_is_counted_in_words(count: int, hits: list[str]) -> None:
+    """Once, or more often."""
+    memory = Memory(current=1, oom_kills=count, max_events=count, high_events=count)
+    view = GroupView(
+        group=Group(name="web@0", kind=Whose.INSTANCE, unit="pysup-web@0.service", control_group="/web"),
+        wanted=Limits(),
+        in_force=InForce(),
+        reading=Reading(memory=memory, tasks=Tasks(current=1, refused=count)),
+    )
+    assert [str(row[-1].text) for row in command.rows(view)] == hits

@@ -248,13 +248,15 @@ def ask(app: App, scope: Scope) -> Conversation[tuple[str, ...]]:
 
 
 def _strangers(app: App, scope: Scope) -> tuple[str, ...]:
-    """A note on each env file of an app that runs as root which somebody else may change."""
-    if scope is Scope.USER or not users.is_root(app.user) or app.isolate.dynamic_user:
+    """A note on each file that is read as root for an app of the machine's, and that somebody else may change."""
+    if scope is Scope.USER:
         return ()
-    changeable = [file for file in app.env_files if trust.stranger(file) is not None]
-    return tuple(
-        f"others than root can change {file}, and so have it run what they like as root" for file in changeable
-    )
+    if users.is_root(app.user) and not app.isolate.dynamic_user:
+        files, harm = [*app.env_files], "and so have it run what they like as root"
+    else:
+        files = [*app.env_files, *(where for text in app.secrets.values() if (where := reference.path(text)))]
+        harm = "which root reads for it: by a link in its place, it is handed what only root may read"
+    return tuple(f"others than root can change {file}, {harm}" for file in files if trust.stranger(file) is not None)
 
 
 def version() -> Conversation[int]:

@@ -108,8 +108,8 @@ def _show(found: Sequence[LimitsView]) -> None:
             if group.unmet:
                 output.warn(f"{group.group.name}: {', '.join(group.unmet)} is not in force as it is to be")
         output.echo(f"{output.paint(one.name, output.BOLD)}: {_said(one)}")
-        rows = [row for group in one.groups for row in _rows(group)]
-        for line in output.table(_COLUMNS, rows, room=output.width()) if rows else ():
+        fields = [row for group in one.groups for row in rows(group)]
+        for line in output.table(_COLUMNS, fields, room=output.width()) if fields else ():
             output.echo(f"  {line}")
 
 
@@ -140,7 +140,7 @@ def _value(row: Row, value: object) -> str:
     return written(row, value)
 
 
-def _rows(view: GroupView) -> Iterator[Sequence[Cell | str]]:
+def rows(view: GroupView) -> Iterator[Sequence[Cell | str]]:
     """A row for each resource of which there is something to say; the group's name stands in the first."""
     name = view.group.name
     for what, limit, use, peak, pressure, hit in (_memory(view), _cpu(view), _tasks(view), _files(view), _io(view)):
@@ -155,7 +155,11 @@ def _memory(view: GroupView) -> tuple[str, ...]:
     soft = f"slowed down above {instances.size(held.memory_high)}" if held.memory_high is not None else ""
     swap = view.wanted.memory_swap_max
     limits = [_size(held.memory_max), soft, f"swap {instances.size(swap)}" if swap is not None else ""]
-    hits = (("OOM kill", now.oom_kills), ("time at the limit", now.max_events), ("time slowed down", now.high_events))
+    hits = (
+        ("OOM kill{s}", now.oom_kills),
+        ("time{s} at the limit", now.max_events),
+        ("time{s} slowed down", now.high_events),
+    )
     return (
         "memory",
         _joined(limits),
@@ -188,7 +192,7 @@ def _tasks(view: GroupView) -> tuple[str, ...]:
     now, most = view.reading.tasks, view.in_force.tasks_max
     limit = str(most) if most is not None else ""
     use = str(now.current) if now.current is not None else ""
-    return "tasks", limit, _part(use, now.current, most), "", "", _count("time refused", now.refused)
+    return "tasks", limit, _part(use, now.current, most), "", "", _count("time{s} refused", now.refused)
 
 
 def _files(view: GroupView) -> tuple[str, ...]:
@@ -234,7 +238,7 @@ def _stalled(pressure: Pressure | None) -> str:
 
 
 def _count(what: str, count: int | None) -> str:
-    return f"{count} {what}{'s' if count > 1 else ''}" if count else ""
+    return f"{count} {what.format(s='s' if count > 1 else '')}" if count else ""
 
 
 def _joined(parts: Iterable[str]) -> str:

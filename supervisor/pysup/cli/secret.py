@@ -150,7 +150,7 @@ def _value(app: str, name: str, file: str | None) -> bytes:
             return _typed(f"Secret {name} of {app}: ")
         return sys.stdin.buffer.read(LARGEST + 1)
     except OSError as exc:
-        raise SpecError(f"{file or 'stdin'} cannot be read: {exc.strerror}", hint="Check it.") from exc
+        raise SpecError(f"{repr(file) if file else 'stdin'} cannot be read: {exc.strerror}", hint="Check it.") from exc
 
 
 def _typed(question: str) -> bytes:

@@ -49,6 +49,12 @@ def read(text: str) -> Reference:
     return Reference(kind, where)
 
 
+def path(text: str) -> str:
+    """The file that a reference names; empty if it names none."""
+    where = read(text).where
+    return where if where.startswith("/") else ""
+
+
 def blob(text: str) -> str:
     """An encrypted secret without the blanks and line ends that systemd-creds prints; empty if it is none."""
     kind, _, where = text.partition(":")
