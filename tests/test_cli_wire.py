@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import socket
+from pathlib import Path
 from typing import Any
 
 import jeepney
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from pysup.bus import systemd1, wire
 from pysup.bus.call import Call
+from pysup.bus.direct import PATIENCE, DirectConnection
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
 names = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,20}", fullmatch=True)
@@ -145,3 +148,13 @@ def test_garbage_is_a_value_error_and_nothing_worse(data: bytes) -> None:
     """What a broken bus might send."""
     with contextlib.suppress(ValueError):
         wire.read(b"l\x02\0\x01" + data)
+
+
+def test_a_bus_that_says_nothing_is_given_up(tmp_path: Path) -> None:
+    """In its time, which is what systemctl gives a systemd that reads its units anew."""
+    assert PATIENCE == 180
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "bus"))
+        silent.listen()
+        with pytest.raises(TimeoutError):
+            DirectConnection(f"unix:path={tmp_path}/bus", timeout=0.01)

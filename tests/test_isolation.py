@@ -212,7 +212,7 @@ def test_a_dynamic_account_is_the_apps(name: str, user: str) -> None:
         ({"writable": ("srv",), "level": "strict"}, {}, "not an absolute path"),
         ({"devices": ("/dev/fuse",), "level": "basic"}, {}, "keeps no devices"),
         ({"network": ("10.0.0.0/99",)}, {}, "isolate.network is '10.0.0.0/99'"),
-        ({"network": ("off", "loopback")}, {}, "isolate.network is 'off'"),
+        ({"network": ("off", "loopback")}, {}, "isolate.network is 'off' and others besides"),
         ({"network": ("off",)}, {"port": 3000}, "nobody could reach it"),
         ({"network": ("off",)}, {"ready": Ready(when=ReadyWhen.TCP, port=80)}, "nobody could reach it"),
         ({"dynamic_user": True}, {"user": "ada"}, "user or group names one"),

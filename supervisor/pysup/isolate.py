@@ -126,6 +126,8 @@ def _check_network(text: str) -> None:
 
     if text in _NETWORKS:
         return
+    if text in ("on", "off"):
+        raise SpecError(f"isolate.network is {text!r} and others besides", hint=f"Write {text} alone, or leave it out.")
     try:
         ipaddress.ip_network(text, strict=False)
     except ValueError:

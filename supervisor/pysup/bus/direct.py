@@ -13,14 +13,21 @@ from pysup.bus.call import Call, Conversation, Reply, T, check
 from pysup.bus.protocol import Listened
 from pysup.errors import BusLost
 
+# While systemd reads its units anew it answers nobody: with many of them, or on a slow machine, for more than the 25
+# seconds that are usual. systemctl waits so long for it, too.
+PATIENCE = 180.0
+
 
 class DirectConnection(Listened):
-    """A connection to the bus at an address; a context manager. Raises OSError when it cannot be made."""
+    """A connection to the bus at an address; a context manager. Raises OSError when it cannot be made.
 
-    def __init__(self, address: str) -> None:
+    A bus that says nothing for *timeout* seconds, though it is asked, is lost.
+    """
+
+    def __init__(self, address: str, *, timeout: float = PATIENCE) -> None:
         super().__init__()
         self._matches: set[str] = set()
-        self._connection = BlockingConnection(address, hear=self._tell)
+        self._connection = BlockingConnection(address, timeout=timeout, hear=self._tell)
 
     def __enter__(self) -> Self:
         return self
