@@ -297,6 +297,14 @@ def test_defaults_and_environments_reach_what_is_included(write: Write) -> None:
     assert load(file, env="x")["b"].nice == 3
 
 
+def test_a_folder_of_files_to_include_may_be_empty(write: Write, tmp_path: Path) -> None:
+    """Its last file was taken away; a folder that is not there is an error."""
+    file = write(f"include = ['apps/*.toml', '*.none']\n[apps.web]\n{SLEEP}")
+    assert complaints(file) == ["1: include has 'apps/*.toml', which is not there Check the path."]
+    (tmp_path / "apps").mkdir()
+    assert list(load(file)) == ["web"]
+
+
 def test_the_interpreter_may_have_arguments(write: Write) -> None:
     """A list is a program and what stands behind it; the directory of one from elsewhere is on PATH."""
     program = Path(write("#!/bin/sh\n", "bin/node"))

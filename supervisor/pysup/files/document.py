@@ -157,8 +157,12 @@ def _included(source: Source, data: Table, problems: list[Problem]) -> Iterator[
     named = data.get("include", [])
     for name in [named] if isinstance(named, str) else named:
         one = kinds.absolute(name, Spot("include", os.path.dirname(source.file)))  # noqa: PTH120
-        files = sorted(glob(one)) if any(char in name for char in "*?[") else [one]  # noqa: PTH207
-        if not files or not os.path.exists(files[0]):  # noqa: PTH110
+        if any(char in name for char in "*?["):
+            files = sorted(glob(one))  # noqa: PTH207
+            is_there = bool(files or glob(os.path.dirname(one)))  # noqa: PTH120, PTH207 (a folder may be empty for now)
+        else:
+            files, is_there = [one], os.path.exists(one)  # noqa: PTH110
+        if not is_there:
             problems.append(
                 source.problem(("include",), f"include has {name!r}, which is not there", "Check the path.")
             )
