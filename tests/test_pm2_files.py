@@ -254,7 +254,9 @@ def test_pm2s_words_do_and_tell_pysups(scope: object, place: Path, pysup: Pysup)
     assert set(states(pysup).values()) == {"active"}
     pysup("pm2", "reload", "all")
     assert "web@0" in pysup("pm2", "logs", "web", "--nostream", "--lines", "50").stdout
-    pysup("pm2", "delete", "web")
+    assert pysup("pm2", "delete", "0", check=False).returncode == 1  # one of three
+    pysup("pm2", "scale", "web", "1")
+    pysup("pm2", "delete", "0")
     assert pysup("pm2", "jlist").stdout == "[]\n"
 
 

@@ -82,6 +82,8 @@ def test_what_is_no_file_is_the_programs_and_a_password_is_asked_for(pysup: Comm
         assert get(port, "/", "ada:wrong")[0] == 401
         status, body, headers = get(port, "/any/where", "ada:s3cr3t")
         assert (status, body, headers["Access-Control-Allow-Origin"]) == (200, "home", "*")
+        (site / "index.html").unlink()
+        assert get(port, "/any/where", "ada:s3cr3t")[0] == 404
         seen = pysup("cat", "spa").stdout + pysup("describe", "spa").stdout
         processes = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if os.access(path, os.R_OK)]
         assert b"s3cr3t" not in seen.encode() + b"".join(processes)

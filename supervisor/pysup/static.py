@@ -84,7 +84,7 @@ def config(site: Site) -> Iterator[str]:
     if site.listing:
         yield "autoindex on;"
     if site.spa:
-        yield "location / { try_files $uri $uri/ /index.html; }"
+        yield "location / { try_files $uri $uri/ /index.html =404; }"
     else:
         yield "error_page 404 /404.html; location = /404.html { internal; }"
     yield r"location ~ /\. { return 404; } } }"

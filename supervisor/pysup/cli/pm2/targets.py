@@ -45,7 +45,8 @@ def _meant(target: str, rows: Sequence[tuple[str, str, str]]) -> list[str]:
     elif any(namespace == target for _, namespace, _ in rows):
         found = [f"{target}/"]
     elif target.isdigit() and int(target) < len(rows):
-        found = [rows[int(target)][2]]
+        name, _, selector = rows[int(target)]
+        found = [name if [row[0] for row in rows].count(name) == 1 else selector]  # the only one is the app
     else:
         found = []
     if not found:
