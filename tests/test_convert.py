@@ -241,6 +241,21 @@ def test_each_key_means_what_its_users_rely_on(place: Path, pm2_keys: App, expec
     )
 
 
+@pytest.mark.parametrize("key", [key for key in pm2.KEYS if key != "script"])
+def test_a_key_that_is_null_is_as_good_as_not_there(place: Path, key: str) -> None:
+    """In PM2, too: files have `args: process.env.ARGS || null`."""
+    found, notes = one(place, {key: None})
+    assert (found, notes[key]) == ({}, KEPT)
+
+
+@pytest.mark.parametrize("value", [False, ""])
+@pytest.mark.parametrize("key", ["max_memory_restart", "kill_timeout", "restart_delay", "max_restarts", "port"])
+def test_what_a_condition_leaves_of_a_number_is_as_good_as_not_there(place: Path, key: str, value: object) -> None:
+    """`isLarge && '1G'`."""
+    found, notes = one(place, {key: value})
+    assert (found, notes[key]) == ({}, KEPT)
+
+
 def test_no_key_of_pm2s_is_without_a_golden_test() -> None:
     """By its usual name or another."""
     names = {values.camel_to_snake(key) for row in GOLDEN for key in row[0]}

@@ -21,6 +21,12 @@ OWN = ("name", "name_prefix", "namespace", "uid", "gid")
 KEYS = (*OWN, *process.KEYS, *environment.KEYS, *life.KEYS, *output.KEYS, *absent.WHY)
 """Every key of an app's that PM2 knows, by its usual name; beside them ``env_<name>``."""
 
+_UNSET = (
+    *("max_memory_restart", "kill_timeout", "listen_timeout", "restart_delay", "min_uptime", "max_restarts"),
+    *("watch_delay", "watch_options", "stop_exit_codes", "port"),
+)
+"""Keys of numbers and the like, which ``false`` and empty text leave as they are usually."""
+
 
 def convert(data: object, env: str | None = None, *, file: Path, cwd: Path, home: Path | None = None) -> Converted:
     """What the plain data of a file means; paths begin in *cwd*, which is where PM2 was called.
@@ -61,9 +67,12 @@ def _has_dynamic_user(app: Mapping[str, Any]) -> bool:
 
 def _draft(app: Mapping[str, Any], index: int, config: shapes.Config, place: Place, env: str | None) -> Draft:
     given, twice = shapes.canonical(app)
-    draft = Draft(name=f"apps[{index}]", given=given, place=place)
+    unset = [key for key, value in given.items() if _is_unset(key, value)]
+    draft = Draft(name=f"apps[{index}]", given={key: given[key] for key in given if key not in unset}, place=place)
     try:
-        draft.name = _name(given)
+        draft.name = _name(draft.given)
+        for key in unset:
+            draft.keep(key, f"{values.as_environment(given[key])}: as if it were not there")
         for key, name in twice:
             draft.refuse(key, f"{name} is given, too, and counts")
         _identity(draft)
@@ -79,6 +88,11 @@ def _draft(app: Mapping[str, Any], index: int, config: shapes.Config, place: Pla
     except SpecError as exc:
         raise SpecError(f"{place.file}: app {draft.name!r}: {exc.message}", hint=exc.hint) from exc
     return draft
+
+
+def _is_unset(key: str, value: object) -> bool:
+    """Whether PM2 takes the key for one that is not there, as ``max_memory_restart: isLarge && '1G'`` may leave it."""
+    return (value is None and key in KEYS) or (key in _UNSET and (value is False or value == ""))
 
 
 def _name(given: Mapping[str, Any]) -> str:
