@@ -94,6 +94,19 @@ def pysup(box: Box, *words: str, user: str | None = None, **options: str) -> str
     return done.stdout
 
 
+def test_values_that_may_not_be_read_are_not_shown_as_empty(ground: Box) -> None:
+    """Their names are for everybody."""
+    pysup(ground, "start", "sleep 1000", "-n", "hides", "--uid", "root", "-e", "KEY=x")
+    try:
+        said = pysup(ground, "describe", "hides", "--system", "--show-env", user=EVE)
+        assert "KEY, LANG, PATH (values: for root only)" in said
+        (found,) = json.loads(pysup(ground, "describe", "hides", "--system", "--show-env", "--json", user=EVE))
+        assert found["spec"]["env"]["KEY"] is None
+        assert "KEY=x" in pysup(ground, "describe", "hides", "--show-env")
+    finally:
+        pysup(ground, "delete", "hides")
+
+
 @pytest.mark.parametrize("owner", [None, grounds.USER])
 def test_nobody_else_finds_a_secret(ground: Box, owner: str | None) -> None:
     """Not in files, processes, D-Bus, the journal or what pysup prints; nor does its owner see one printed."""

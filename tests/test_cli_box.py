@@ -51,6 +51,18 @@ def test_commands_run_as_users_of_the_box(shared: Path) -> None:
     assert "does not exist in the box" in box("run", NAME, "--user", "nosuch", "--", "id", code=1).stderr
 
 
+def test_a_box_can_have_an_ordinary_user() -> None:
+    """Whose systemd runs without a login."""
+    try:
+        box("up", f"{NAME}-user", "--create-user", "eve")
+        said = box("run", f"{NAME}-user", "--user", "eve", "--", "systemctl", "--user", "is-system-running")
+        assert said.stdout == "running\n"
+    finally:
+        box("down", f"{NAME}-user")
+    box("up", f"{NAME}-user", "--create-user", "not a name", code=1)
+    assert f"{NAME}-user" not in box("list").stdout
+
+
 def test_boxes_are_listed(shared: Path) -> None:
     """As a table and as JSON."""
     (row,) = [line.split() for line in box("list").stdout.splitlines() if line.startswith(NAME)]

@@ -125,6 +125,22 @@ def test_a_program_that_ends_by_itself_is_told_of_run(run: Callable[..., str]) -
     assert "pysup run" in said
 
 
+def test_what_ends_well_again_and_again_is_told_so(run: Callable[..., str]) -> None:
+    """Whichever state it is found in: systemd writes nothing down of a good end, and forgets it."""
+    for _ in range(3):
+        said = run("start", "/bin/true", "--restart-limit", "1000", code=1)
+        assert "ended by itself" in said
+        assert "A server must stay in the foreground" in said
+        run("delete", "true")
+
+
+def test_a_unit_that_systemd_refuses_has_not_ended_by_itself(run: Callable[..., str]) -> None:
+    """An extra directive that does not go with the others."""
+    said = run("start", "sleep 1000", "-n", "web", "--service", "Type=oneshot", code=1)
+    assert "web@0: systemd refuses its unit: " in said
+    assert "pysup cat web" in said
+
+
 def test_no_wait_returns_before_it_is_ready(run: Callable[..., str]) -> None:
     """Whatever becomes of it."""
     run("start", "sleep 1000", "--ready", "tcp:1", "--ready-timeout", "10min", "--no-wait")

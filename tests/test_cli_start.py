@@ -357,6 +357,11 @@ def test_only_an_unknown_target_may_have_been_a_known_one(script: str) -> None:
     with pytest.raises(SpecError) as caught:
         meaning(script, "--name", "a b")
     assert "Did you mean" not in caught.value.hint
+    known = {**APPS, "sleep": Known((0,))}
+    for words in (("sleep 5", "--cwd", "/nowhere"), ("./web.sh", "--interpreter", "nowhere")):
+        with pytest.raises(SpecError, match="nowhere") as caught:
+            start._meaning(request(*words), words[0], local.store(Scope.SYSTEM), known, Scope.SYSTEM)
+        assert "Did you mean the app" not in caught.value.hint
     with pytest.raises(SpecError, match="'wed'") as caught:
         start._meaning(request("wed"), "wed", local.store(Scope.SYSTEM), APPS, Scope.SYSTEM)
     assert caught.value.hint.startswith("Did you mean the app 'web'?")

@@ -174,6 +174,16 @@ def test_starts_that_would_fail(pysup: Command, tmp_path: Path) -> None:
         assert said(findings(pysup, "app"), "its next start will fail") == "fail"
 
 
+def test_a_script_that_is_gone(pysup: Command, tmp_path: Path) -> None:
+    """Its interpreter is there still."""
+    tmp_path.chmod(0o755)
+    script = tmp_path / "app.sh"
+    script.write_text("exec sleep 1000\n")
+    with started(str(script)):
+        script.unlink()
+        assert said(findings(pysup, "app"), f"{str(script)!r} is not there") == "fail"
+
+
 def test_units_that_failed_beside_apps(pysup: Command, scope: Scope) -> None:
     """A socket, say: nothing starts it again."""
     with started("sleep 1000", "-n", "web"):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pysup.app import App
-from pysup.explain import explain, said
+from pysup.explain import conclude, explain, said
+from pysup.health import Ready, ReadyWhen
 from pysup.names import InstanceName
 from pysup.unit import ActiveState, Exit, Instance, Scope
 
@@ -79,6 +80,14 @@ def test_few_restarts_are_not_a_start_limit() -> None:
     why = explain(failed(Exit(code=3), restarts=16), app("/bin/false"))
     assert why
     assert "gave up" in why.what
+
+
+def test_what_nobody_asks_is_not_explained_by_a_question() -> None:
+    """The line is of a former app of the same name, which was asked."""
+    told = App(name="web", command=("/bin/sleep", "9"), ready=Ready(when=ReadyWhen.NOTIFY))
+    why = conclude(failed(Exit(signal=15), result="timeout"), told, ["not ready: 127.0.0.1:9: Connection refused"])
+    assert why
+    assert "did not say READY=1" in why.what
 
 
 def test_a_timeout_is_not_somebodys_signal() -> None:

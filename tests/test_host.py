@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pysup import status
 from pysup.errors import SpecError
 from pysup.host import cgroups, delegation, doctor, features, ground, processes, users
 from pysup.host.cgroups import Hierarchy
@@ -274,6 +275,13 @@ def control_group(scope: Scope) -> Iterator[str]:
     yield found
     systemctl(scope, "stop", name)
     unit.unlink()
+
+
+def test_a_process_counts_as_a_units_once_it_is_in_its_group(scope: Scope, control_group: str) -> None:
+    """Before, it is in that of the manager that has just started it, whose use is not the unit's."""
+    pid = int(systemctl(scope, "show", "-P", "MainPID", "pysup-host-test.service"))
+    assert status.control_group(pid, "pysup-host-test.service") == control_group
+    assert status.control_group(pid, "pysup-web@0.service") == ""
 
 
 def test_a_units_use_is_known_in_both_scopes(scope: Scope, control_group: str) -> None:

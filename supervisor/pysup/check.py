@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import TypeVar
 
@@ -24,6 +24,12 @@ _UNIT = re.compile(r"[A-Za-z0-9:_.\\-]+(?:@[A-Za-z0-9:_.\\-]*)?\.([a-z]+)")
 _UNIT_TYPES = frozenset(["service", "socket", "target", "timer", "path", "mount", "device", "slice", "scope", "swap"])
 _ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}\$?|0|[1-9][0-9]{0,9}")
 _HTTP_URL = re.compile(r"https?://[^\s\x00-\x1f\x7f\"'\\]+")
+
+_KINDS: dict[type, tuple[str, str]] = {
+    str: ("text", "Put it in quotes."),
+    bool: ("True or False", "Write it without quotes."),
+    Mapping: ("a mapping", "Write it as {'NAME': value}."),
+}
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -41,7 +47,16 @@ def vector(values: Iterable[object] | str, name: str) -> tuple[object, ...]:
     """Several values; a text alone is a mistake."""
     if isinstance(values, str):
         raise SpecError(f"{name} is the text {values!r}, must be a list", hint=f"Write it as [{values!r}].")
+    if not isinstance(values, Iterable):
+        raise SpecError(f"{name} is {values!r}, must be a list", hint=f"Write it as [{values!r}].")
     return tuple(values)
+
+
+def kind(value: object, wanted: type, field: str) -> None:
+    """A value of a type, where no other rule would tell that it is none."""
+    if not isinstance(value, wanted):
+        words, hint = _KINDS.get(wanted) or (f"a {wanted.__name__}", f"Make one: {wanted.__name__}(…).")
+        raise SpecError(f"{field} is {_short(value)}, must be {words}", hint=hint)
 
 
 def app_name(value: str, field: str) -> None:
@@ -120,12 +135,14 @@ def path(value: str, field: str) -> None:
 
 def account(value: str, field: str) -> None:
     """A user's or group's name or number; empty for none."""
+    kind(value, str, field)
     if value and not _ACCOUNT.fullmatch(value):
         raise SpecError(f"{field} is {_short(value)}, not an account's name", hint="See getent passwd, getent group.")
 
 
 def dependency(value: str, field: str) -> None:
     """An app's name, or a unit's with its suffix."""
+    kind(value, str, field)
     if not (names.NAME.fullmatch(value) or is_unit(value)):
         raise SpecError(
             f"{field} has {_short(value)}, neither an app nor a unit",
@@ -135,6 +152,7 @@ def dependency(value: str, field: str) -> None:
 
 def service(value: str, field: str) -> None:
     """A service that is not one of ours, with its suffix."""
+    kind(value, str, field)
     if not is_unit(value) or not value.endswith(".service") or value.startswith(names.PREFIX):
         raise SpecError(
             f"{field} is {_short(value)}, not another's service", hint="Name it with its suffix: redis-server.service."
@@ -149,7 +167,7 @@ def is_unit(value: str) -> bool:
 
 def directive(key: str, values: Sequence[str], field: str) -> None:
     """An extra directive: a plain key, and values that each stay on one line."""
-    if not _DIRECTIVE.fullmatch(key):
+    if not isinstance(key, str) or not _DIRECTIVE.fullmatch(key):
         raise SpecError(f"{field} has the key {_short(key)}, not a directive's name", hint="Such as LimitCORE.")
     for value in values:
         line(value, f"{field}.{key}")

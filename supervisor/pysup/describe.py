@@ -43,7 +43,8 @@ class Description:
     """An app, or some of its instances.
 
     ``files`` are its unit files, ``foreign`` those drop-ins among them that others made. ``is_edited`` when its
-    template was changed by hand; ``is_stale`` when systemd has not read the files as they are now.
+    template was changed by hand; ``is_stale`` when systemd has not read the files as they are now;
+    ``is_env_hidden`` when the caller may not read the values of the environment, which are empty then.
     """
 
     app: AppStatus
@@ -52,6 +53,7 @@ class Description:
     foreign: tuple[Path, ...]
     is_edited: bool
     is_stale: bool
+    is_env_hidden: bool = False
 
 
 def gather(store: Store, scope: Scope, selectors: str | Sequence[str]) -> Conversation[list[tuple[AppStatus, bool]]]:
@@ -74,6 +76,7 @@ def complete(store: Store, gathered: Iterable[tuple[AppStatus, bool]], *, lines:
             foreign=tuple(store.foreign(app.name)),
             is_edited=app.spec is not None and store.is_edited(app.name),
             is_stale=stale,
+            is_env_hidden=app.spec is not None and store.hides_environment(app.name),
         )
         for app, stale in gathered
     ]

@@ -240,7 +240,7 @@ def _questioned(instance: Instance, app: App | None, lines: Sequence[str]) -> Ex
         return Explanation(f"{why.what}: {found}", why.remedy) if found else None
     if instance.result != "timeout":
         return None
-    found = _last(NOT_READY_SAYS, lines)
+    found = _last(NOT_READY_SAYS, lines) if app.ready.question else ""
     in_time = f"it was not ready within {app.ready.timeout:g} s"
     if found:
         return Explanation(f"{in_time}: {found}", "See what it answers: curl -i. Longer: --ready-timeout.")

@@ -62,6 +62,7 @@ _LATE = 1.0  # seconds that journald may take to read what a process wrote befor
 _RESTARTED = re.compile(r"^\S+: restarting, because (.*)")
 _EXITED = re.compile(r"^\S+: Main process exited, code=(exited|killed|dumped), status=(\d+)/")
 _RESULT = re.compile(r"^\S+: Failed with result '([a-z-]+)'")
+_REFUSED = re.compile(r"^\S+: (.*) Refusing\.$")
 
 
 def query(store: Store, scope: Scope, selectors: str | Sequence[str], options: LogOptions) -> Query:
@@ -157,9 +158,12 @@ def last_exit(app: App, scope: Scope, name: InstanceName, *, since: float | None
 
 def last_result(app: App, scope: Scope, name: InstanceName, *, since: float | None = None) -> str:
     """How an instance failed last in a word of systemd's, such as ``timeout``; empty if the journal lacks it."""
-    options = LogOptions(lines=1, since=since, kinds=frozenset({Kind.SYSTEMD}), grep=_RESULT.pattern)
-    found = [_RESULT.search(entry.message) for entry in _of_instance(app, scope, name, options)]
-    return found[-1][1] if found and found[-1] else ""
+    return _last_word(_RESULT, app, scope, name, since)
+
+
+def last_refusal(app: App, scope: Scope, name: InstanceName, *, since: float | None = None) -> str:
+    """Why systemd did not take the unit of an instance, in a sentence of its own; empty if the journal lacks it."""
+    return _last_word(_REFUSED, app, scope, name, since)
 
 
 def last_restart(app: App, scope: Scope, name: InstanceName) -> Restarted | None:
@@ -175,6 +179,12 @@ def watchdog_words(app: App, scope: Scope, name: InstanceName) -> list[str]:
     """What an instance's watchdog last found wrong with it: one line, or none."""
     options = LogOptions(lines=1, kinds=frozenset({Kind.OUT, Kind.ERR}), grep=rf"^{WATCHDOG_SAYS}")
     return [entry.message for entry in _of_instance(app, scope, name, options)]
+
+
+def _last_word(pattern: re.Pattern[str], app: App, scope: Scope, name: InstanceName, since: float | None) -> str:
+    options = LogOptions(lines=1, since=since, kinds=frozenset({Kind.SYSTEMD}), grep=pattern.pattern)
+    found = [pattern.search(entry.message) for entry in _of_instance(app, scope, name, options)]
+    return found[-1][1] if found and found[-1] else ""
 
 
 def _of_instance(

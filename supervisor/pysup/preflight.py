@@ -219,6 +219,9 @@ def _check_program(app: App, scope: Scope) -> None:
         raise SpecError(f"app {app.name!r}: {program!r} is not there", hint="Check the path of the program.")
     if os.path.isdir(program) or not os.access(program, os.X_OK):  # noqa: PTH112
         raise SpecError(f"app {app.name!r}: {program!r} is not executable", hint=f"chmod +x {program}")
+    script = app.command[0] if len(app.interpreter) == 1 and app.command else ""  # with -c or -m, it is another thing
+    if script.startswith("/") and not os.path.exists(script):  # noqa: PTH110
+        raise SpecError(f"app {app.name!r}: {script!r} is not there", hint="Check the path of the script.")
     has_view = app.isolate.level.hides_homes or app.service  # of its own, in which the way to it may be open
     if scope is Scope.SYSTEM and app.user and not has_view:
         _check_way(app, program)

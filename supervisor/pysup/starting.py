@@ -52,6 +52,9 @@ async def survive(bus: Bus, store: Store, scope: Scope, app: App, units: Iterabl
     """
     begun = {name.unit: name for name in map(names.parse_instance, units) if name}
     found = await _settled(bus, app, list(begun))
+    for unit, state in found.items():
+        if state.load_state == "bad-setting":
+            raise await _refused(app, scope, begun[unit], began)
     failed = {
         begun[unit]
         for unit, state in found.items()
@@ -139,7 +142,8 @@ async def _failure(app: App, scope: Scope, failed: Sequence[Instance], begun: in
     first = failed[0]
     log = await aside(lambda: logs.last_lines(app, scope, first.name, LOG_LINES, since=began))
     why = conclude(first, app, log)
-    words = why.what if why else "it ended by itself, with exit code 0"
+    code = "" if first.restarts else ", with exit code 0"  # systemd writes down failures only
+    words = why.what if why else f"it ended by itself{code}"
     times = "once" if first.restarts == 1 else f"{first.restarts} times"
     again = f"; systemd has started it again {times}" if first.restarts else ""
     count = f"{len(failed)} of {begun} instances failed to start; " if begun > 1 else ""
@@ -148,6 +152,18 @@ async def _failure(app: App, scope: Scope, failed: Sequence[Instance], begun: in
         results=[(one.name.unit, one.result) for one in failed],
         log=log,
         hint=(why.remedy if why else _ENDED) or f"pysup logs {app.name} shows what it said.",
+    )
+
+
+async def _refused(app: App, scope: Scope, name: InstanceName, began: float) -> StartFailed:
+    """That systemd does not take the unit as it is, which extra directives can bring about."""
+    from pysup import logs  # as above
+
+    said = await aside(lambda: logs.last_refusal(app, scope, name, since=began))
+    return StartFailed(
+        f"app {app.name!r}: {name}: systemd refuses its unit: {said or 'a bad setting'}",
+        results=[(name.unit, "bad-setting")],
+        hint=f"Look at what --unit and --service add to it: pysup cat {app.name}",
     )
 
 
@@ -166,7 +182,7 @@ def _as_it_ended(app: App, scope: Scope, one: Instance, began: float) -> Instanc
 
 
 def _result(end: Exit | None) -> str:
-    """What systemd calls an end for which the journal has no other word."""
+    """What systemd calls an end for which the journal has no other word: it is silent about a good one."""
     if end and end.signal is not None:
         return "core-dump" if end.dumped else "signal"
-    return "success" if end and end.code == 0 else "exit-code"
+    return "exit-code" if end and end.code else "success"

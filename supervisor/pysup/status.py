@@ -123,7 +123,7 @@ def _instance(
     stored: Stored, name: InstanceName, units: Mapping[str, UnitState], scope: Scope, *, waits: bool
 ) -> Instance:
     unit = units.get(name.unit) or UnitState(unit=name.unit)
-    group = unit.control_group or (control_group(unit.pid) if unit.pid else "")
+    group = unit.control_group or (control_group(unit.pid, name.unit) if unit.pid else "")
     uid = processes.uid_of(unit.pid) if unit.pid else None
     app = stored.app
     return Instance(
@@ -153,17 +153,21 @@ def _listens(app: App, number: int, units: Mapping[str, UnitState]) -> bool:
     return any(unit and unit.active_state is ActiveState.ACTIVE for unit in found)
 
 
-def control_group(pid: int) -> str:
-    """The control group that systemd has put a process in; empty when it is gone."""
+def control_group(pid: int, unit: str) -> str:
+    """The control group that systemd has put a process of a unit in; empty when it is gone, or not there yet.
+
+    A process begins in the group of the manager that started it, for a moment.
+    """
     text = (files.read(f"/proc/{pid}/cgroup") or b"").decode(errors="surrogateescape")
     found = ""
     for line in text.splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "name=systemd":
-            return path
+            found = path
+            break
         if not controllers:
             found = path
-    return found
+    return found if unit in found.split("/") else ""
 
 
 def _cpus(stored: Stored, name: InstanceName) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ class Strain:
     def look(self, processes: Iterable[tuple[InstanceName, UnitState]]) -> Iterator[LimitHit]:
         """The limits that these have hit since."""
         for name, state in processes:
-            group = state.control_group or status.control_group(state.pid)
+            group = state.control_group or status.control_group(state.pid, name.unit)
             now = cgroups.here().hits(group) if group else {}
             invocation, before = self._counted.get(name, ("", {}))
             self._counted[name] = (state.invocation_id, now)

@@ -44,8 +44,10 @@ def _directives(table: Mapping[str, object], name: str) -> Mapping[str, tuple[st
 
 def _numbered(limits: Mapping[int, Limits]) -> dict[int, Limits]:
     """In order; those that say nothing are none."""
-    for number in limits:
-        check.between(int(number), 0, 9999, "instance_limits: the instance")
+    what = "instance_limits: the instance"
+    for number, one in limits.items():
+        check.between(check.number(str(number), what), 0, 9999, what)
+        check.kind(one, Limits, f"instance_limits.{number}")
     return {int(number): limits[number] for number in sorted(limits, key=int) if limits[number].given}
 
 
@@ -94,6 +96,17 @@ class Log:
             if value not in ("journal", "null"):
                 check.path(value, name)
         check.between(self.rate_limit, 0, 2**31 - 1, "log.rate_limit")
+
+
+# What the rules below take for granted.
+_KINDS: dict[type, tuple[str, ...]] = {
+    Mapping: ("env", "increment", "secrets", "secret_env", "instance_limits", "unit", "service"),
+    bool: ("physical", "spread", "on_demand", "autostart", "stdin"),
+    Limits: ("limits", "total"),
+    Isolation: ("isolate",),
+    Ready: ("ready",),
+    Log: ("log",),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +203,7 @@ class App:
     origin: str = ""
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         self._freeze()
         self._check_identity()
         self._check_command()
@@ -223,6 +237,13 @@ class App:
         """Whether something beside its instances restarts them, or runs it."""
         return self.schedule is not None or self.watch is not None or self.memory_restart is not None
 
+    def _check_kinds(self) -> None:
+        for wanted, names in _KINDS.items():
+            for name in names:
+                check.kind(getattr(self, name), wanted, name)
+        if self.watchdog is not None:
+            check.kind(self.watchdog, health.Watchdog, "watchdog")
+
     def _freeze(self) -> None:
         for name in ("command", "interpreter", "env_files", "wants", "requires", "after", "stop_exit_codes", "listen"):
             _set(self, **{name: vector(getattr(self, name), name)})
@@ -241,7 +262,7 @@ class App:
             stop_signal=check.signal_name(self.stop_signal, "stop_signal"),
         )
         if not isinstance(self.reserve, int):
-            _set(self, reserve=tuple(self.reserve))
+            _set(self, reserve=vector(self.reserve, "reserve"))
 
     def _check_identity(self) -> None:
         check.app_name(self.name, "name")

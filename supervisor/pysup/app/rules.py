@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pysup import check
 from pysup.errors import SpecError
 from pysup.health import ReadyWhen
-from pysup.listen import check_distinct, check_on_demand
+from pysup.listen import Listen, check_distinct, check_on_demand
 
 if TYPE_CHECKING:
     from pysup.app import App
@@ -18,7 +18,7 @@ _OURS = frozenset({"PYSUP_APP", "PYSUP_INSTANCE"})
 
 def hold(app: App) -> None:
     """Raise SpecError for what could not be what the user means."""
-    for rule in (_environment, _listen, _isolation, _schedule, _memory, _total, _limits, _balance, _stdin):
+    for rule in (_environment, _listen, _isolation, _schedule, _watch, _memory, _total, _limits, _balance, _stdin):
         rule(app)
 
 
@@ -53,10 +53,12 @@ def _secrets(app: App, reserved: Collection[str]) -> None:
     from pysup.secret.reference import check_secret, check_variable  # few apps have any, and each list reads all apps
 
     for name, reference in app.secrets.items():
+        check.kind(reference, str, f"secrets.{name}")
         check_secret(name, reference)
         if reference.startswith("file:") and name not in app.env:
             raise SpecError(f"app {app.name!r}: env lacks the secret {name!r}", hint="Read its file into env.")
     for variable, name in app.secret_env.items():
+        check.kind(name, str, f"secret_env.{variable}")
         check_variable(variable, name, app.secrets)
         if variable in reserved or variable in app.env:
             raise SpecError(
@@ -66,6 +68,8 @@ def _secrets(app: App, reserved: Collection[str]) -> None:
 
 
 def _listen(app: App) -> None:
+    for one in app.listen:
+        check.kind(one, Listen, "listen")
     check_distinct(app.name, app.listen)
     check_on_demand(app.name, app.listen, on_demand=app.on_demand, idle_timeout=app.idle_timeout)
     if app.spread and (not app.listen or any(one.port is None for one in app.listen)):
@@ -85,8 +89,11 @@ def _isolation(app: App) -> None:
 
 
 def _schedule(app: App) -> None:
-    if not app.schedule:
+    if app.schedule is None:
         return
+    from pysup.triggers import Schedule  # as for secrets
+
+    check.kind(app.schedule, Schedule, "schedule")
     if not app.is_job:
         if app.schedule.catch_up:
             raise SpecError(
@@ -108,8 +115,18 @@ def _schedule(app: App) -> None:
 
 
 def _balance(app: App) -> None:
-    if app.balance:
+    if app.balance is not None:
+        from pysup.balance import Balance  # as for secrets
+
+        check.kind(app.balance, Balance, "balance")
         app.balance.check_app(app.name, app.instances, app.listen, spread=app.spread)
+
+
+def _watch(app: App) -> None:
+    if app.watch is not None:
+        from pysup.triggers import Watched  # as for secrets
+
+        check.kind(app.watch, Watched, "watch")
 
 
 def _stdin(app: App) -> None:

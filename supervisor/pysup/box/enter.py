@@ -64,7 +64,10 @@ def account(init: int, name: str) -> Account:
     """The account *name* of the box whose systemd has the PID *init*."""
     found = find_account(init, name)
     if found is None:
-        raise BoxError(f"user {name!r} does not exist in the box", hint="Make one with Box.create_user().")
+        raise BoxError(
+            f"user {name!r} does not exist in the box",
+            hint=f"Boot one that has it: pysup box up --create-user {name}. In Python: Box.create_user({name!r}).",
+        )
     return found
 
 

@@ -44,14 +44,28 @@ def up(
             show_default=False,
         ),
     ] = None,
+    create_user: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="USER", help="Make an ordinary user in it, with a systemd that runs; repeat it.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Boot a box, and print its name. It is there until pysup box down.
 
     Examples:
       sudo pysup box up try
       sudo pysup box up --share /srv/app:/srv/app:rw
+      sudo pysup box up try --create-user ada
     """
-    output.echo(Box.up(name, shares=[_share(text) for text in share or ()], owner=None).name)
+    booted = Box.up(name, shares=[_share(text) for text in share or ()], owner=None)
+    try:
+        for user in create_user or ():
+            booted.create_user(user)
+    except BaseException:
+        booted.down()
+        raise
+    output.echo(booted.name)
 
 
 def _takes_arguments(function: Callable[..., int]) -> Callable[..., int]:

@@ -150,7 +150,7 @@ def _of_app(found: Description, app: App, *, show_env: bool) -> Iterator[Row]:
     yield Row("together", _limits(app.total))
     yield Row("nice", "" if app.nice is None else str(app.nice))
     yield Row("stdin", f"pysup send {app.name} TEXT, pysup attach {app.name}@0" if app.stdin else "")
-    yield Row("env", _env(app.shown_env, show_env=show_env))
+    yield Row("env", _env(app.shown_env, show_env=show_env, is_hidden=found.is_env_hidden))
     yield Row("secrets", _secrets(app))
     yield Row("env files", ", ".join(app.env_files))
     yield Row("output", _places(app))
@@ -341,7 +341,9 @@ def _limits(limits: Limits) -> str:
     )
 
 
-def _env(env: Mapping[str, str], *, show_env: bool) -> str:
+def _env(env: Mapping[str, str], *, show_env: bool, is_hidden: bool) -> str:
+    if env and is_hidden:
+        return ", ".join(env) + " (values: for root only)"
     if show_env:
         return ", ".join(f"{name}={output.plain(shlex.quote(value))}" for name, value in env.items())
     return ", ".join(env) + (" (values: --show-env)" if env else "")

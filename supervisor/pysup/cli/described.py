@@ -17,7 +17,7 @@ def as_object(found: Description, *, show_env: bool) -> dict[str, object]:
         "scope": app.scope.value,
         "saved": app.saved,
         "problem": app.problem or None,
-        "spec": _spec(app.spec, show_env=show_env) if app.spec else None,
+        "spec": _spec(app.spec, show_env=show_env and not found.is_env_hidden) if app.spec else None,
         "files": [str(file) for file in found.files],
         "foreign_files": [str(file) for file in found.foreign],
         "edited": found.is_edited,

@@ -203,10 +203,11 @@ def _matches(target: str, known: Mapping[str, Known]) -> bool:
 
 
 def _nearest(target: str, known: Mapping[str, Known], exc: SpecError) -> SpecError:
-    """The same error; with the name of the app that may have been meant, if there is one."""
+    """The same error; with the name of the app that may have been meant, if it is about what was named."""
     from difflib import get_close_matches  # an error's cost only
 
-    near = get_close_matches(target, known, n=1, cutoff=0.6)
+    is_about_it = repr(target.partition(" ")[0]) in exc.message
+    near = get_close_matches(target, known, n=1, cutoff=0.6) if is_about_it else []
     hint = f"Did you mean the app {near[0]!r}? {exc.hint}" if near else exc.hint
     return SpecError(exc.message, hint=hint)
 

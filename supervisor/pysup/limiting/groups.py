@@ -53,7 +53,7 @@ def of_app(app: App, units: Mapping[str, UnitState]) -> list[Group]:
             name=str(name),
             kind=Kind.INSTANCE,
             unit=unit,
-            control_group=state.control_group or (status.control_group(state.pid) if state.pid else ""),
+            control_group=state.control_group or (status.control_group(state.pid, unit) if state.pid else ""),
             since=state.since,
         )
         for unit, state in units.items()

@@ -98,6 +98,14 @@ class Store:
                 return text
         return None
 
+    def hides_environment(self, name: str) -> bool:
+        """Whether the caller may not read the values of the app's environment."""
+        try:
+            self.text(name, names.environment_file(name))
+        except NotPermitted:
+            return True
+        return False
+
     def get(self, name: str) -> Stored:
         """The app of that name, or NotFound."""
         stored = self.find(name)

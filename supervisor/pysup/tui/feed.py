@@ -107,4 +107,5 @@ class Feed:
 def usages(apps: Sequence[AppStatus]) -> dict[InstanceName, Usage]:
     """What the instances that run use now, in one pass over their control groups."""
     running = [one for app in apps for one in app.instances if one.pid]
-    return {one.name: cgroups.usage(one.control_group or status.control_group(one.pid)) for one in running}
+    groups = {one.name: one.control_group or status.control_group(one.pid, one.name.unit) for one in running}
+    return {name: cgroups.usage(group) for name, group in groups.items()}
