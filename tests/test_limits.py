@@ -18,7 +18,7 @@ from pysup.app import App, Limits
 from pysup.bus.call import Variant
 from pysup.cli import limit as command
 from pysup.errors import Conflict, NotFound, SpecError
-from pysup.host import devices
+from pysup.host import cgroups, devices
 from pysup.host.cgroups import InForce
 from pysup.host.cgroups.reading import Memory, Reading, Tasks
 from pysup.host.descriptors import Descriptors
@@ -501,3 +501,15 @@ def test_what_was_hit_is_counted_in_words(count: int, hits: list[str]) -> None:
         reading=Reading(memory=memory, tasks=Tasks(current=1, refused=count)),
     )
     assert [str(row[-1].text) for row in command.rows(view)] == hits
+
+
+async def test_what_waits_for_its_next_start_is_nobody_elses_group(tmp_path: Path) -> None:
+    """It has no control group then, and what has none is not the root of them all: nothing is read or changed there."""
+    assert cgroups.here().pids("") == ()
+    systemd = FakeSystemd(tmp_path / "etc", tmp_path / "run")
+    manager = fake_manager(tmp_path, systemd)
+    await manager.start(apps.app())
+    (view,) = await manager.limit("web", ["memory=1G"])
+    assert [(one.group.name, one.group.control_group, one.unmet) for one in view.groups] == [("web@0", "", ())]
+    assert view.groups[0].in_force == InForce()
+    assert view.groups[0].reading.memory == Memory()

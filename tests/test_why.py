@@ -109,6 +109,7 @@ def test_a_core_dump_is_shown_with_its_stack(pysup: Command) -> None:
     ("fields", "said"),
     [
         ({"active_state": ActiveState.ACTIVATING, "sub_state": "auto-restart"}, "systemd starts it again after 2 s"),
+        ({"active_state": ActiveState.ACTIVATING, "sub_state": "start"}, "systemd is starting it"),
         ({"active_state": ActiveState.FAILED}, "it leaves it so"),
         ({"active_state": ActiveState.INACTIVE}, "until somebody starts it"),
         ({"active_state": ActiveState.ACTIVE}, "if it ends, systemd starts it again, but gives up after 16"),

@@ -125,6 +125,8 @@ def what_next(one: Instance, app: App | None, *, has_given_up: bool = False) -> 
     if one.active_state is ActiveState.FAILED:
         why = "it gave up" if has_given_up else "it leaves it so"
         return f"systemd does nothing: {why}. pysup start {name} tries again"
+    if one.active_state is ActiveState.ACTIVATING:
+        return "systemd is starting it"
     if not one.is_up:
         return f"nothing, until somebody starts it: pysup start {name}"
     if app is None or app.restart.value == "no":

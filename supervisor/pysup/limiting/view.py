@@ -120,7 +120,7 @@ def _views(groups: Iterable[tuple[Group, Limits]], vain: Collection[Feature]) ->
                 wanted=wanted,
                 in_force=in_force,
                 reading=reader.read(group.control_group),
-                unmet=tuple(_unmet(wanted, in_force, untold)),
+                unmet=tuple(_unmet(wanted, in_force, untold)) if group.control_group else (),
             )
         )
     return tuple(views)

@@ -57,9 +57,13 @@ class Cgroups(NamedTuple):
     proc: str = processes.PROC
 
     def path(self, controller: str, control_group: str, file: str = "") -> str | None:
-        """A file of a control group in a controller's tree; None if that tree is not mounted."""
+        """A file of a control group in a controller's tree; None if that tree is not mounted.
+
+        A unit that waits for its next start has no control group, and so no files: without a name it would be the
+        root, which holds the kernel's threads.
+        """
         mount = self.mounts.get(controller)
-        if mount is None:
+        if mount is None or not control_group:
             return None
         directory, shown = mount
         if shown != "/":  # a container without a cgroup namespace sees only a part of the tree
