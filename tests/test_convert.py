@@ -53,6 +53,12 @@ KEPT, CHANGED, REFUSED = Kind.KEPT, Kind.CHANGED, Kind.REFUSED
 # PM2's keys -> pysup's, and what the notes say of the first of PM2's.
 GOLDEN: list[tuple[App, App, Kind]] = [
     ({"args": "a 'b c'"}, {"command": ["WORKER", "a", "b c"]}, KEPT),
+    ({"args": '"" --t="a b" -o=k=\'c\' \'d"e\''}, {"command": ["WORKER", "", "--t=a b", "-o=k=c", 'd"e']}, KEPT),
+    (
+        {"args": '--json={"a":1} it\'s C:\\x \\d+ a"b" =x'},
+        {"command": ["WORKER", '--json={"a":1}', "it's", "C:\\x", "\\d+", 'a"b"', "=x"]},
+        KEPT,
+    ),
     ({"args": ["a", "b c", 1]}, {"command": ["WORKER", "a", "b c", "1"]}, KEPT),
     ({"script": "node -e 1"}, {"command": ["node", "-e", "1"]}, KEPT),
     ({"args": ["x y"], "script": "sleep 1"}, {"command": ["sleep", "1", "x y"]}, CHANGED),

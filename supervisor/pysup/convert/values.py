@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from typing import Any
 
 from pysup.errors import SpecError
 
 _TIME = re.compile(r"(\d+)(h|m|s)?")
 _SIZE = re.compile(r"(\d+)([GMK])?")
+_WORD = re.compile(r"""((?:[^\s"'=]*=)*)("[^"]*"|'[^']*')(?!\S)|(\S+)""")
+"""A word in quotes, also behind ``--name=``; or one without blanks."""
 _MILLISECONDS = {"h": 3_600_000, "m": 60_000, "s": 1000, None: 1}
 _SHORTEST_EXPONENT = re.compile(r"e([+-])0*(\d)")
 
@@ -72,14 +73,14 @@ def text(value: object, key: str) -> str:
 
 
 def words(value: object, key: str) -> list[str]:
-    """A list; text is split at blanks, but for those in quotes."""
+    """A list; text is split at blanks, but for those in quotes. No shell reads it: all else stays as it is."""
     if isinstance(value, list):
         return [text(one, key) for one in value]
     if isinstance(value, str):
-        try:
-            return shlex.split(value)
-        except ValueError as exc:
-            raise SpecError(f"{key} is {value!r}: {exc}", hint="Close the quote, or write a list.") from None
+        found = [match.groups() for match in _WORD.finditer(value)]
+        if any(plain and plain[0] in "\"'" for _, _, plain in found):
+            raise SpecError(f"{key} is {value!r}, with a quote that is not closed", hint="Close it, or write a list.")
+        return [plain or before + quoted[1:-1] for before, quoted, plain in found]
     return [text(value, key)]
 
 
