@@ -270,6 +270,8 @@ def test_pm2s_words_do_and_tell_pysups(scope: object, place: Path, pysup: Pysup)
         ("statr x", 2, "Did you mean 'start'?"),
         ("start x --nmae y", 2, "there is no option '--nmae'"),
         ("start nope.js", 2, "nope.js"),
+        ("start serve", 2, "pysup serve . --port 8080"),
+        ("start x --max-memory-restart 1.5G", 2, "pysup: pm2 start: app 'x': max_memory_restart"),
         ("stop", 2, "needs a target"),
         ("scale web", 2, "needs an app and a number"),
         ("ping", 0, ""),

@@ -10,6 +10,7 @@ from typing import Any
 from pysup.cli import output
 from pysup.convert import flags
 from pysup.convert.flags import Line
+from pysup.errors import SpecError
 
 
 def script(line: Line, target: str) -> list[str]:
@@ -63,8 +64,9 @@ def _converted(app: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     from pysup.convert.draft import Kind
 
     port = {"env": {"PORT": os.environ["PORT"]}} if "PORT" in os.environ else {}
-    here = Path.cwd()
-    made = pm2.convert({**port, **app}, file=here / "pm2", cwd=here)
+    made = pm2.convert({**port, **app}, file=Path("pm2 start"), cwd=Path.cwd())
+    if not made.document["apps"]:
+        raise SpecError("serve is PM2's own server of files", hint=made.notes[-1].text)
     for note in made.notes:
         if note.kind is Kind.REFUSED:
             output.warn(f"{note.key}: {note.text}")
