@@ -150,6 +150,16 @@ def test_what_was_saved_is_started_when_no_pm2_runs(ground: Ground) -> None:
 
 
 @pytest.mark.parametrize("ground", [None], indirect=True, ids=["root"])
+def test_a_directory_that_pm2_serves_is_served_on_its_port(ground: Ground) -> None:
+    """By the same program, which is told by variables; pysup's way to do it is named."""
+    ground.pm2("serve", APPS, "8181", "--spa")
+    told = ground.pysup("import", "--from-pm2").stderr
+    assert f"pysup serve {APPS} --port 8181" in told
+    answer = ground.run("curl", "-s", "--retry", "30", "--retry-connrefused", "localhost:8181/work.js").stdout
+    assert answer == PROGRAMS["work.js"]
+
+
+@pytest.mark.parametrize("ground", [None], indirect=True, ids=["root"])
 def test_nothing_is_given_back_by_a_dry_run_or_without_pm2(ground: Ground) -> None:
     """What runs is not deleted first, to be started by nobody then."""
     ground.pm2("start", "work.js")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pysup.app import App
-from pysup.convert import dump, pm2
+from pysup.convert import dump, pm2, shapes
 from pysup.convert.draft import Kind, Note
 from pysup.convert.dump import Running
 from pysup.errors import Conflict, EnvironmentProblem, NotFound, PysupError
@@ -30,6 +30,7 @@ Tell = Callable[[str], None]
 DRAIN = 6.0
 """Seconds that PM2's processes have to answer what they were asked; Node keeps idle connections for five."""
 
+_SITE = "PM2's own server of files, which needs PM2's package; this needs none"
 _KEPT_UNIT = ".pysup-import"
 
 
@@ -69,6 +70,11 @@ def plan(source: Pm2, scope: Scope, *, only: Sequence[str] = ()) -> Plan:
     found = dump.apps(source.processes(), home=source.home, node=source.node)
     notes = [
         Note(one.name, "module", Kind.REFUSED, "a module of PM2's: it goes with PM2") for one in found if one.module
+    ]
+    notes += [
+        Note(one.name, "script", Kind.CHANGED, f"{_SITE}: {shapes.serve(shapes.site(one.app))}")
+        for one in found
+        if dump.is_site(one.app) and (not only or one.name in only)
     ]
     there = {one.name for one in found if not one.module}
     for name in only:

@@ -21,7 +21,7 @@ _USUAL = {"treekill": True, "autorestart": True, "instance_var": "NODE_APP_INSTA
 
 # Variables of the shell in which PM2 was called, and PM2's own: an app that needs one of them is told by its notes.
 _SESSION = re.compile(
-    r"PM2_.*|SSH_.*|SUDO_.*|XDG_.*|DBUS_.*|LC_.*|LESS.*|HIST.*|TMUX.*|VSCODE_.*|npm_.*|NVM_.*|SYSTEMD_.*|BASH.*|"
+    r"PM2_(?!SERVE_).*|SSH_.*|SUDO_.*|XDG_.*|DBUS_.*|LC_.*|LESS.*|HIST.*|TMUX.*|VSCODE_.*|npm_.*|NVM_.*|SYSTEMD_.*|BASH.*|"
     r"_|PWD|OLDPWD|SHLVL|TERM|TERM_.*|COLORTERM|PS1|LS_COLORS|MAIL|DISPLAY|EDITOR|VISUAL|PAGER|SHELL|STY|WINDOW|"
     r"INVOCATION_ID|JOURNAL_STREAM|MEMORY_PRESSURE_.*|NOTIFY_SOCKET|MAINPID|MANAGERPID|LISTEN_.*|"
     r"HOME|USER|LOGNAME|LANG|LANGUAGE|unique_id|NODE_APP_INSTANCE|NODE_CHANNEL_.*|PYSUP_.*|km_link|vizion_running"
@@ -47,6 +47,11 @@ def apps(processes: Sequence[Mapping[str, Any]], *, home: Path, node: str = "") 
         found = {**process, **values.mapping(process.get("pm2_env", {}), "pm2_env")}
         groups.setdefault(str(found.get("name", "")), []).append(found)
     return [_running(name, group, home, node) for name, group in groups.items()]
+
+
+def is_site(app: Mapping[str, Any]) -> bool:
+    """Whether it is PM2's own server of files, which is a script of its package."""
+    return str(app.get("script")).endswith("/pm2/lib/API/Serve.js")
 
 
 def captured(process: Mapping[str, Any]) -> dict[str, str]:

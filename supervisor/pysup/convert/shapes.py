@@ -58,7 +58,7 @@ def config(data: object, where: str) -> Config:
     if not found and not static:
         raise _nothing(where, "its list of apps is empty")
     sites = [app for app in found if _is_site(app)]
-    static += map(_site, sites)
+    static += map(site, sites)
     return Config([app for app in found if app not in sites], static, values.mapping(deploy, "deploy"), rest)
 
 
@@ -100,8 +100,8 @@ def _is_site(app: Mapping[str, Any]) -> bool:
     return given.get("script") == "serve" and (not given.get("args") or bool(_served(app)))
 
 
-def _site(app: Mapping[str, Any]) -> dict[str, Any]:
-    """The same as an entry of ``static``."""
+def site(app: Mapping[str, Any]) -> dict[str, Any]:
+    """An app that is PM2's own server of files, as an entry of ``static``."""
     served = _served(app)
     path = os.path.join(str(app.get("cwd") or ""), str(served.get("path") or ""))  # noqa: PTH118 (may be empty)
     return {**served, "path": path, "name": app.get("name")}
