@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pwd
 import select
@@ -182,7 +183,9 @@ while True:
     file = logs.logfiles.LogFile(app="a", number=None, kind=logs.Kind.OUT, path=str(home / "logs" / SHADOW.name))
     outcomes = set()
     try:
-        for _ in range(2000):
+        for tries in itertools.count():
+            if tries >= 2000 and len(outcomes) > 1:  # on a busy machine she may stand still for long
+                break
             try:
                 outcomes.add(logs.logfiles.empty(file) is not None)
             except Conflict:
@@ -191,7 +194,6 @@ while True:
         racer.kill()
         racer.communicate()
     assert SHADOW.read_text() == "precious\n"
-    assert len(outcomes) > 1  # the race was one
 
 
 @pytest.mark.parametrize("how", ["file", "directory", "link"])

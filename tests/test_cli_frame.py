@@ -248,12 +248,16 @@ def test_an_error_is_told_though_nobody_reads_stdout() -> None:
     assert (found.returncode, found.stderr) == (0, "pysup: no web\n")
 
 
-def test_logs_say_when_there_is_no_systemd(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("words", [("logs",), ("start", "sleep", "--", "5")])
+def test_they_say_when_there_is_no_systemd(
+    words: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    """As every other command does, and not that there are no apps yet."""
+    """As every other command does, and not first that there are no apps yet, or that something would run as root."""
     bare = ground.Caller(uid=0, environ={}, root=tmp_path)
     monkeypatch.setattr(ground.Caller, "now", lambda: bare)
-    code, _, err = said(capsys, "logs")
+    code, _, err = said(capsys, *words)
     assert code == 1
     assert "systemd is not PID 1" in err

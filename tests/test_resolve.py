@@ -595,6 +595,9 @@ def test_suggested_names_are_valid(words: list[str]) -> None:
         (["my app.v2.js"], "my-app.v2"),
         (["tool.bin"], "tool.bin"),
         (["_-_"], "app"),
+        (["über.py"], "uber"),
+        (["日本.py"], "app"),
+        (["a€b.py"], "a-b"),
     ],
 )
 def test_name_is_the_base_name_without_extension(words: list[str], name: str) -> None:

@@ -81,6 +81,7 @@ def _start(request: Request) -> int | None:
       pysup start                                 all apps of the pysup.toml here
     """
     scope = chosen_scope(request.scope)
+    ground.require_systemd()  # before all that only matters where there is one
     ground.require_rights(scope)
     timeout = seconds(request.wait_timeout, "--wait-timeout")
     goals = _goals(request, scope)

@@ -70,7 +70,7 @@ def resolve(
 
 
 def suggest_name(words: Sequence[str]) -> str:
-    """A valid name for an app from its command's words: ``node src/web.js`` is ``web``."""
+    """A valid name for an app from its command's words: ``node src/web.js`` is ``web``, ``über.js`` is ``uber``."""
     found = Path(words[0]).name
     if found in _INTERPRETERS or interpreters.is_python(found):
         module = words.index("-m") + 1 if "-m" in words else len(words)
@@ -78,6 +78,10 @@ def suggest_name(words: Sequence[str]) -> str:
         found = words[module] if module < len(words) else Path((scripts or [found])[0]).name
     if interpreters.extension(found):
         found = Path(found).stem
+    if not found.isascii():
+        import unicodedata  # few names need it
+
+        found = "".join(char for char in unicodedata.normalize("NFKD", found) if not unicodedata.combining(char))
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", found).lstrip("-._")[:64].rstrip("-._") or "app"
 
 
