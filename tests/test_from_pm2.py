@@ -141,11 +141,12 @@ def test_an_app_that_does_not_come_up_stays_with_pm2(ground: Ground) -> None:
 def test_what_was_saved_is_started_when_no_pm2_runs(ground: Ground) -> None:
     """From the dump, which may be all that is left; just those that are named."""
     ground.pm2("start", "web.js", "--name", "api", "-x", PORT="3005")
-    ground.pm2("start", "work.js")
+    ground.pm2("start", "work.js", "--name", "a job")
+    ground.pm2("start", "work.js", "-f", "--name", "other")
     ground.pm2("save")
     ground.pm2("kill")
-    ground.pysup("import", "--from-pm2", "--only", "api")
-    assert ground.states("pysup") == {"api": ["online"]}
+    ground.pysup("import", "--from-pm2", "--only", "api,a job")
+    assert ground.states("pysup") == {"a-job": ["online"], "api": ["online"]}
     assert ground.run("curl", "-s", "localhost:3005").stdout == "api"
 
 

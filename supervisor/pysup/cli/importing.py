@@ -9,7 +9,7 @@ import typer
 
 from pysup import disk
 from pysup.cli import instances, output
-from pysup.cli.options import Scopes, chosen_scope, manager, several_names
+from pysup.cli.options import Scopes, chosen_scope, manager, several
 from pysup.errors import Conflict, SpecError
 from pysup.unit import Scope
 
@@ -91,7 +91,7 @@ def _from_pm2(scope: bool | None, only: str | None, *, dry_run: bool) -> None:
     from pysup import takeover
     from pysup.host import pm2
 
-    names = several_names([only] if only else [])
+    names = several([only] if only else [])
     wanted = takeover.plan(pm2.here(), chosen_scope(scope), only=names)
     for note in wanted.notes:
         if note.kind != "kept":
