@@ -59,6 +59,7 @@ def test_selectors_mean_instances(selectors: str | list[str], numbers: tuple[int
     [
         ("wbe", NotFound, "'wbe'", "'web'"),
         ("prdo/", NotFound, "'prdo/'", "'prod/'"),
+        ("/", NotFound, "'/'", "pysup list"),
         ("nothing-like-it", NotFound, "nothing-like-it", "pysup list"),
         ("x*", NotFound, "'x*'", "pysup list"),
         ("web@9", NotFound, "no instance 9", "0 to 3"),

@@ -50,7 +50,7 @@ def _one(selector: str, known: Mapping[str, Known]) -> list[Chosen]:
     if numbered and numbered[1] in known:
         return [_some(numbered[1], int(numbered[2]), int(numbered[3] or numbered[2]), known)]
     if selector.endswith("/"):
-        names = [name for name, app in known.items() if app.namespace == selector[:-1]]
+        names = [name for name, app in known.items() if app.namespace and app.namespace == selector[:-1]]
     else:
         names = _matching(selector, known) if _GLOB.search(selector) else []
     if not names:
