@@ -228,6 +228,17 @@ async def test_a_wanted_app_that_is_not_there_is_a_note(manager: Manager) -> Non
     assert states(status) == ["active"]
 
 
+async def test_a_directive_that_systemd_does_not_know_is_a_note(manager: Manager) -> None:
+    """It passes over it, and says so in its log only."""
+    status = await manager.start(
+        apps.app(service={"MemroyMax": "1G", "Nice": "1"}, unit={"Nice": "1", "After": "x.mount"})
+    )
+    assert [note.partition(" that ")[0] for note in status.notes] == [
+        "Nice is no directive for [Unit]",
+        "MemroyMax is no directive for [Service]",
+    ]
+
+
 async def test_what_cannot_be_executed_is_refused_before_anything_is_written(manager: Manager, tmp_path: Path) -> None:
     """Program, directory, account and env file are looked at first."""
     plain = tmp_path / "plain"

@@ -12,6 +12,7 @@ from pysup.bus.protocol import Bus
 from pysup.converge import Workshop, before
 from pysup.errors import Conflict
 from pysup.events import Asked, Deleted, OfApp, Reloaded, Saved, Scaled, Unsaved
+from pysup.loopless import aside
 from pysup.operate import Operator
 from pysup.reload import ReloadOptions
 from pysup.selector import Chosen
@@ -40,6 +41,7 @@ class Changes:
         """Start an app."""
         app = self._ready_to_run(app)
         notes = await self.bus.converse(preflight.ask(app, self.scope))
+        notes += await aside(lambda: preflight.unknown_directives(app))
         self.record(Asked(app=app.name, at=time.time(), verb="start"))
         begun = await self.operator.converge(app, restart=force, force=force)
         await self.operator.finish([begun], wait=wait, timeout=timeout)

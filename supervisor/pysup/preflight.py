@@ -338,6 +338,20 @@ def without_effect(app: App, scope: Scope) -> Conversation[tuple[str, ...]]:
     return said((yield from in_vain(app, scope)), scope)
 
 
+def unknown_directives(app: App) -> tuple[str, ...]:
+    """A note on each extra directive that systemd would pass over, and say so in its log only; runs a program."""
+    if not app.unit and not app.service:
+        return ()
+    from pysup.host.directives import unknown  # few apps have extras
+
+    return tuple(
+        f"{key} is no directive for [{section}] that this systemd knows, and does nothing: check how it is written"
+        for section, extras in (("Unit", app.unit), ("Service", app.service))
+        for key in unknown(section, extras)
+        if key not in features.BY_DIRECTIVE  # those have a note of their own
+    )
+
+
 def said(vain: Collection[Feature], scope: Scope) -> tuple[str, ...]:
     """The same in words, with what would change it if that is a matter of what users' managers are given."""
     notes = [str(one) for one in vain]

@@ -235,7 +235,7 @@ FEATURES = (
     ),
 )
 
-_BY_DIRECTIVE = {feature.directive: feature for feature in FEATURES}
+BY_DIRECTIVE = {feature.directive: feature for feature in FEATURES}
 
 
 def lacking(version: int, hierarchy: Hierarchy, *, controllers: Collection[str] | None = None) -> list[Feature]:
@@ -245,12 +245,12 @@ def lacking(version: int, hierarchy: Hierarchy, *, controllers: Collection[str] 
 
 def since(directive: str, scope: Scope = Scope.SYSTEM) -> int:
     """The first version in which a scope's manager knows a directive that has a row here."""
-    return _BY_DIRECTIVE[directive].first_in(scope)
+    return BY_DIRECTIVE[directive].first_in(scope)
 
 
 def supports(directive: str, version: int, hierarchy: Hierarchy, *, controllers: Collection[str] | None = None) -> bool:
     """Whether a directive has its effect here; one without a row always has."""
-    feature = _BY_DIRECTIVE.get(directive)
+    feature = BY_DIRECTIVE.get(directive)
     return feature is None or feature.is_in(version, hierarchy, controllers)
 
 
