@@ -362,6 +362,14 @@ def test_environments_are_the_documents(place: Path) -> None:
     assert overlay == {"env": {"B": "deploy", "PORT": "80"}, "listen": [80]}
 
 
+@pytest.mark.parametrize("env", [None, "file", "production"])
+def test_a_file_of_variables_is_named_by_pysups_own_key(place: Path, env: str | None) -> None:
+    """PM2 takes env_file for an environment called file, and makes nothing of it."""
+    found, notes = one(place, {"env_file": ".env", "env_files": ".env"}, env=env)
+    assert (found, notes["env_file"], notes["env_files"]) == ({"env_files": ".env"}, REFUSED, KEPT)
+    assert notes.get(f"--env {env}") is (REFUSED if env else None)
+
+
 @pytest.mark.parametrize("env", [None, "production"])
 def test_what_deploy_says_counts_for_apps_without_that_environment_too(place: Path, env: str | None) -> None:
     """As in PM2, which merges it before it looks for env_production."""

@@ -19,6 +19,9 @@ def apply(draft: Draft, deploy: Mapping[str, Any]) -> None:
     draft.env = _variables(draft, "env", draft.given.get("env") or {})
     if "env" in draft.given and not draft.notes_of("env"):
         draft.keep("env", "")
+    for key, value in draft.given.items():
+        if is_environment(key) and isinstance(value, str):
+            draft.refuse(key, f"it is text, which PM2 makes nothing of; a file of variables: env_files: {value!r}")
     for name in names([draft.given], deploy):
         key = PREFIX + name
         own = _variables(draft, key, draft.given.get(key) or {})
@@ -30,9 +33,15 @@ def apply(draft: Draft, deploy: Mapping[str, Any]) -> None:
     _filter(draft)
 
 
+def is_environment(key: str) -> bool:
+    """Whether it is an ``env_<name>``; ``env_files`` is pysup's own."""
+    return key.startswith(PREFIX) and key != "env_files"
+
+
 def names(apps: Iterable[Mapping[str, Any]], deploy: Mapping[str, Any]) -> list[str]:
     """The environments that there are: those of apps, and those that only ``deploy`` has variables for."""
-    own = (key.removeprefix(PREFIX) for app in apps for key in app if key.startswith(PREFIX))
+    keys = (key for app in apps for key in app if is_environment(key) and not isinstance(app[key], str))
+    own = (key.removeprefix(PREFIX) for key in keys)
     deployed = (name for name, target in deploy.items() if isinstance(target, Mapping) and target.get("env"))
     return list(dict.fromkeys((*own, *deployed)))
 

@@ -132,7 +132,7 @@ def _others(draft: Draft) -> None:
     """Keys of pysup's own, which PM2 takes no notice of; and such as nobody knows."""
     own = {field.name for field in fields(App)} - {"name", "origin"}
     for key, value in draft.given.items():
-        if key in KEYS or key.startswith(environment.PREFIX):
+        if key in KEYS or environment.is_environment(key):
             continue
         if key in own:
             draft.app[key] = value
