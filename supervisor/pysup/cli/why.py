@@ -82,13 +82,17 @@ def _of_ending(ending: Ending, now: float) -> Iterator[Row]:
 def _of_instance(found: Why) -> Iterator[Row]:
     memory = found.memory
     if memory.peak is not None:
-        killed = f"; killed for want of it {memory.kills} times" if memory.kills else ""
+        killed = f"; killed for want of it {_times(memory.kills)}" if memory.kills else ""
         limit = f" of {instances.size(memory.limit)}" if memory.limit else ""
         yield Row("memory", f"at most {instances.size(memory.peak)}{limit} in this run{killed}")
-    often = f"{found.daily} times in the last day, {found.hourly} in the last hour"
+    often = f"{_times(found.daily)} in the last day, {found.hourly} in the last hour"
     yield Row("how often", often if found.daily else "")
     yield Row("next", found.next)
     yield Row("try", found.remedy)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _object(found: Why) -> dict[str, object]:
