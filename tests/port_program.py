@@ -33,7 +33,8 @@ async def main(version: str) -> None:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", int(os.environ["PORT"]), backlog=1024)
+    backlog = int(os.environ.get("BACKLOG", "1024"))
+    server = await asyncio.start_server(serve, "127.0.0.1", int(os.environ["PORT"]), backlog=backlog)
     await server.serve_forever()
 
 

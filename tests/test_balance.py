@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import http.client
+import operator
 import os
 import random
 import shlex
+import signal
 import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -22,6 +26,7 @@ import hammer
 import node_apps
 import port_program
 import programs
+import running
 from pysup import balancers, parse, spec
 from pysup.app import App
 from pysup.balance import Balance, Mode, Program
@@ -37,6 +42,7 @@ from pysup.unit import AppStatus, Scope
 
 PROGRAMS = pytest.mark.parametrize("program", list(Program))
 READY = parse.ready("tcp", timeout=60)
+HALF_A_SECOND = 0.5
 
 
 @pytest.fixture
@@ -245,6 +251,38 @@ def test_reloads_behind_haproxy_fail_no_request(system: Manager) -> None:
         kept.wait_for(300)
     assert (new.failures, kept.failures) == ([], [])
     assert not system._store.has_spare("web")
+
+
+@pytest.mark.systemd
+def test_instances_that_stand_still_for_a_moment_are_not_taken_for_dead(system: Manager) -> None:
+    """Though many connections to all of them take too long: their own checks decide, which give them half a second."""
+    base, port = free_ports(16), programs.free_port()
+    system.start(web(base, instances=2, env={"BACKLOG": "4"}))
+    system.balance("web", wish(port, Program.HAPROXY))
+    seconds = HALF_A_SECOND
+    with hammer.load(port, clients=32) as tally:
+        while seconds >= HALF_A_SECOND:  # until the machine was as quick as that
+            tally.wait_for(100)
+            downs = counted("chkdown")
+            errors = [one + 20 for one in counted("wredis")]
+            began = time.monotonic()
+            for pid in (stopped := pids(system.get("web"))):
+                os.kill(pid, signal.SIGSTOP)
+            running.wait_until(lambda wanted=errors: all(map(operator.ge, counted("wredis"), wanted)))
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+            seconds = time.monotonic() - began
+    assert counted("chkdown") == downs
+
+
+def counted(what: str) -> list[int]:
+    """A counter of HAProxy's for each instance of the app web that serves."""
+    with socket.socket(socket.AF_UNIX) as api:
+        api.connect("/run/pysup-web-balancer@0/api")
+        api.sendall(b"show stat\n")
+        text = api.makefile().read()
+    rows = csv.DictReader(text.removeprefix("# ").splitlines())
+    return [int(row[what]) for row in rows if row["svname"] in ("web-0", "web-1")]
 
 
 @pytest.mark.parametrize("broken", ["crash", "mute"])

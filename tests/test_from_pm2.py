@@ -143,8 +143,13 @@ def test_what_was_saved_is_started_when_no_pm2_runs(ground: Ground) -> None:
     ground.pm2("start", "web.js", "--name", "api", "-x", PORT="3005")
     ground.pm2("start", "work.js", "--name", "a job")
     ground.pm2("start", "work.js", "-f", "--name", "other")
+    ground.box.run(["cp", f"{APPS}/work.js", f"{APPS}/gone.js"])
+    ground.pm2("start", "gone.js")
     ground.pm2("save")
     ground.pm2("kill")
+    ground.box.run(["rm", f"{APPS}/gone.js"])
+    done = ground.pysup("import", "--from-pm2", check=False)
+    assert (done.returncode, "gone.js" in done.stderr, "--only" in done.stderr) == (2, True, True), done.stderr
     ground.pysup("import", "--from-pm2", "--only", "api,a job")
     assert ground.states("pysup") == {"a-job": ["online"], "api": ["online"]}
     assert ground.run("curl", "-s", "localhost:3005").stdout == "api"

@@ -17,9 +17,10 @@ def place(app: App, machine: Machine) -> tuple[tuple[int, ...], ...]:
     cores = [free for threads in machine.cores if (free := tuple(cpu for cpu in threads if cpu not in taken))]
     if not cores:
         counted = f"{len(machine.cores)} cores" if app.physical else f"{len(machine.cpus)} CPUs"
+        kept = app.reserve if isinstance(app.reserve, int) else ",".join(map(str, app.reserve))
         raise SpecError(
-            f"app {app.name!r}: reserve {app.reserve} leaves none of the {counted}",
-            hint="Reserve fewer, or give a number of instances.",
+            f"app {app.name!r}: reserve {kept} leaves none of the {counted}",
+            hint="Reserve fewer, or do not pin instances to CPUs: without --per-core.",
         )
     if app.physical:
         return tuple(cores)

@@ -19,8 +19,9 @@ from pysup.app import App
 from pysup.convert import dump, pm2, shapes
 from pysup.convert.draft import Kind, Note
 from pysup.convert.dump import Running
-from pysup.errors import Conflict, EnvironmentProblem, NotFound, PysupError
+from pysup.errors import Conflict, EnvironmentProblem, NotFound, PysupError, SpecError
 from pysup.files import document
+from pysup.files.problems import Malformed
 from pysup.host import users
 from pysup.host.pm2 import Bound, Pm2
 from pysup.sync import Manager
@@ -89,7 +90,11 @@ def plan(source: Pm2, scope: Scope, *, only: Sequence[str] = ()) -> Plan:
     tables: dict[str, Any] = made.document["apps"]
     pairs = list(zip(running, tables, strict=True))
     shared = _sockets(pairs, tables, source.listening() if alive else [])
-    apps = {app.name: app for app in document.of(made.document, str(source.dump), scope=scope).apps}
+    try:
+        apps = {app.name: app for app in document.of(made.document, str(source.dump), scope=scope).apps}
+    except Malformed as exc:
+        hint = "Take the others: pysup import --from-pm2 --only NAME,NAME. Or have PM2 forget it: pm2 delete NAME."
+        raise SpecError(exc.message, hint=hint) from exc
     return Plan(
         pm2=source,
         steps=tuple(Step(app=apps[name], running=one, shared=shared.get(name, ())) for one, name in pairs),

@@ -72,7 +72,7 @@ def _trying(balance: Balance) -> Iterator[str]:
     yield f"timeout connect {'100ms' if is_here else '2s'}  # also the pause before it is tried again"
     yield "timeout queue 30s"
     yield f"timeout server {_time(balance.patience)}"
-    yield f"retries {10 if is_here else 3}"
+    yield f"retries {30 if is_here else 3}"
     yield "option redispatch 1"
     if balance.mode is Mode.HTTP:
         yield "timeout tunnel 1h  # WebSockets"
@@ -98,9 +98,10 @@ def _backend(balance: Balance, places: Mapping[int, str], served: Collection[int
         yield "http-request disable-l7-retry unless METH_GET  # what may not be done twice is not tried twice"
     if balance.health:
         yield f"option httpchk GET {balance.health}"
+    # What clients meet has checks come at once; these alone take a server down, for all clients meet the same stall.
     yield (
-        "default-server check inter 1s fastinter 250ms downinter 250ms rise 1 fall 3"
-        " observe layer4 error-limit 5 on-error fail-check"
+        "default-server check inter 1s fastinter 500ms downinter 250ms rise 1 fall 3"
+        " observe layer4 error-limit 5 on-error fastinter"
     )
     for number, address in places.items():
         name = server(balance, number)
